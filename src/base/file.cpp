@@ -1,0 +1,155 @@
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/json.h"
+
+namespace multimeditron {
+namespace {
+
+[[noreturn]] void fail(const char* action, const std::filesystem::path& file, int error) {
+  const bool full = error == ENOSPC || error == EDQUOT;
+  std::string fix;
+  if (full) fix = "free some space or choose another `output_dir`; what was saved before is untouched";
+  if (error == EACCES || error == EROFS || error == EPERM) fix = "check the permissions of the folder, or choose another one";
+  if (error == ENOENT) fix = "check the path";
+  throw UserError(fmt::format("cannot {} a file", action), {.where = file.string(), .found = std::strerror(error), .fix = fix});
+}
+
+void write_all(int fd, const std::filesystem::path& file, const char* data, size_t size) {
+  while (size > 0) {
+    const ssize_t written = ::write(fd, data, size);
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      fail("write", file, errno);
+    }
+    data += written;
+    size -= static_cast<size_t>(written);
+  }
+}
+
+}  // namespace
+
+std::string read_file(const std::filesystem::path& file) {
+  std::error_code code;
+  if (std::filesystem::is_directory(file, code))
+    throw UserError("a file was expected", {.where = file.string(), .found = "a folder", .fix = "name a file inside it"});
+  std::ifstream stream(file, std::ios::binary);
+  if (!stream) fail("read", file, errno);
+  std::string content((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
+  if (stream.bad()) fail("read", file, errno);
+  return content;
+}
+
+void write_file_atomic(const std::filesystem::path& file, std::string_view content) {
+  const std::filesystem::path temporary = file.string() + fmt::format(".tmp-{}", ::getpid());
+  FileWriter writer(temporary);
+  writer.write(content);
+  writer.close();
+  if (::rename(temporary.c_str(), file.c_str()) != 0) {
+    const int error = errno;
+    ::unlink(temporary.c_str());
+    fail("replace", file, error);
+  }
+  sync_folder(file.has_parent_path() ? file.parent_path() : ".");
+}
+
+void sync_folder(const std::filesystem::path& folder) {
+  const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) fail("open", folder, errno);
+  const int result = ::fsync(fd);
+  const int error = errno;
+  ::close(fd);
+  if (result != 0 && error != EINVAL) fail("sync", folder, error);  // EINVAL: some file systems do not sync folders
+}
+
+MappedFile::MappedFile(const std::filesystem::path& file) : path_(file) {
+  const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) fail("open", file, errno);
+  struct stat status {};
+  if (::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
+    ::close(fd);
+    throw UserError("a file was expected", {.where = file.string(), .found = "something that is not a plain file"});
+  }
+  size_ = static_cast<size_t>(status.st_size);
+  if (size_ > 0) {
+    void* address = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, fd, 0);
+    const int error = errno;
+    ::close(fd);
+    if (address == MAP_FAILED) fail("map", file, error);
+    data_ = static_cast<const std::byte*>(address);
+  } else {
+    ::close(fd);
+  }
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept : path_(std::move(other.path_)), data_(other.data_), size_(other.size_) {
+  other.data_ = nullptr;
+  other.size_ = 0;
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+FileWriter::FileWriter(const std::filesystem::path& file) : path_(file) {
+  fd_ = ::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (fd_ < 0) fail("create", file, errno);
+  buffer_.reserve(1 << 20);
+}
+
+FileWriter::~FileWriter() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+void FileWriter::write(std::span<const std::byte> bytes) {
+  const char* data = reinterpret_cast<const char*>(bytes.data());
+  if (buffer_.size() + bytes.size() < buffer_.capacity()) {
+    buffer_.append(data, bytes.size());
+    return;
+  }
+  write_all(fd_, path_, buffer_.data(), buffer_.size());
+  buffer_.clear();
+  if (bytes.size() >= buffer_.capacity()) {
+    write_all(fd_, path_, data, bytes.size());
+  } else {
+    buffer_.append(data, bytes.size());
+  }
+}
+
+void FileWriter::close() {
+  write_all(fd_, path_, buffer_.data(), buffer_.size());
+  buffer_.clear();
+  if (::fsync(fd_) != 0) fail("sync", path_, errno);
+  const int fd = fd_;
+  fd_ = -1;
+  if (::close(fd) != 0) fail("close", path_, errno);
+}
+
+Json read_json(const std::filesystem::path& file) {
+  const std::string content = read_file(file);
+  try {
+    return Json::parse(content);
+  } catch (const Json::parse_error& error) {
+    size_t line = 1, column = 1;
+    for (size_t i = 0; i + 1 < error.byte && i < content.size(); ++i) {
+      column = content[i] == '\n' ? 1 : column + 1;
+      line += content[i] == '\n';
+    }
+    throw UserError("this file is not valid JSON", {.where = fmt::format("{}:{}:{}", file.string(), line, column),
+                                                    .found = content.empty() ? "an empty file" : "a syntax error",
+                                                    .fix = "restore the file from its source"});
+  }
+}
+
+}  // namespace multimeditron

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace multimeditron {
+
+/// The whole file. Throws UserError where it is missing or unreadable.
+std::string read_file(const std::filesystem::path& file);
+
+/// Writes a temporary file beside `file`, fsyncs it and renames it into place. Throws UserError (full disk, no permission).
+void write_file_atomic(const std::filesystem::path& file, std::string_view content);
+
+/// fsync of a folder's entries, so that a rename inside it survives a power loss.
+void sync_folder(const std::filesystem::path& folder);
+
+/// A file mapped read-only into memory for as long as the object lives.
+class MappedFile {
+ public:
+  explicit MappedFile(const std::filesystem::path& file);
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&&) = delete;
+
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+  const std::byte* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+/// Writes sequentially to a new file with a large buffer; every call throws UserError where the system refuses (full disk, quota, permission).
+class FileWriter {
+ public:
+  explicit FileWriter(const std::filesystem::path& file);
+  ~FileWriter();
+  FileWriter(const FileWriter&) = delete;
+  FileWriter& operator=(const FileWriter&) = delete;
+
+  void write(std::span<const std::byte> bytes);
+  void write(std::string_view text) { write(std::as_bytes(std::span(text.data(), text.size()))); }
+  /// Flushes, fsyncs and closes. Without it the file is left as it is and closed silently by the destructor.
+  void close();
+
+ private:
+  std::filesystem::path path_;
+  int fd_ = -1;
+  std::string buffer_;
+};
+
+}  // namespace multimeditron

@@ -1,0 +1,54 @@
+#include "base/log.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+#include <set>
+
+namespace multimeditron {
+namespace {
+
+std::mutex mutex;
+LogLevel level = LogLevel::kNormal;
+
+bool colour(int fd) {
+  const char* no_color = std::getenv("NO_COLOR");
+  const char* term = std::getenv("TERM");
+  return ::isatty(fd) != 0 && (no_color == nullptr || *no_color == '\0') && !(term != nullptr && std::string(term) == "dumb");
+}
+
+void line(const char* name, const char* code, const std::string& text) {
+  static std::set<std::string> seen;
+  const std::lock_guard lock(mutex);
+  if (level == LogLevel::kQuiet || !seen.insert(text).second) return;
+  const std::string message =
+      colour_on_stderr() ? fmt::format("\x1b[{}m{}:\x1b[0m {}\n", code, name, text) : fmt::format("{}: {}\n", name, text);
+  std::fwrite(message.data(), 1, message.size(), stderr);
+}
+
+}  // namespace
+
+void set_log_level(LogLevel value) {
+  const std::lock_guard lock(mutex);
+  level = value;
+}
+
+void note(const std::string& text) {
+  line("note", "36", text);
+}
+
+void warn(const std::string& text) {
+  line("warning", "33", text);
+}
+
+bool colour_on_stderr() {
+  return colour(STDERR_FILENO);
+}
+
+bool colour_on_stdout() {
+  return colour(STDOUT_FILENO);
+}
+
+}  // namespace multimeditron

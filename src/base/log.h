@@ -1,0 +1,21 @@
+#pragma once
+
+#include <fmt/format.h>
+
+#include <string>
+
+namespace multimeditron {
+
+/// The program's only global state: what is shown on standard error. Libraries return data; only notes and warnings go here.
+enum class LogLevel { kQuiet, kNormal };
+void set_log_level(LogLevel level);
+
+/// One line on standard error, "note: ..." or "warning: ...", in colour on a terminal (NO_COLOR honoured). A given text is shown once.
+void note(const std::string& text);
+void warn(const std::string& text);
+
+/// True where standard error (or output) is a terminal, TERM is not "dumb" and NO_COLOR is not set.
+bool colour_on_stderr();
+bool colour_on_stdout();
+
+}  // namespace multimeditron

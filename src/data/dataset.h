@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "recipe/recipe.h"
+#include "text/tokenizer.h"
+
+namespace multimeditron {
+
+/// One attachment of a sample as the data set holds it.
+struct Attachment {
+  std::string type;                     ///< "image"
+  std::string bytes;                    ///< the encoded image, where the data set holds it
+  std::string path;                     ///< else its path, relative to the loader's base_path (or the data set's folder)
+};
+
+/// One row of a data set: a text or a conversation, and its attachments.
+struct Row {
+  std::optional<std::string> text;
+  std::vector<Message> conversations;
+  std::vector<Attachment> modalities;
+};
+
+/// Rows at random by number; safe to read from many threads.
+class Dataset {
+ public:
+  virtual ~Dataset() = default;
+  virtual int64_t size() const = 0;
+  /// Throws UserError for a row that cannot be read, naming file and row.
+  virtual Row row(int64_t index) const = 0;
+  /// Changes when the content changes: names, sizes, modification times or declared fingerprints of the files.
+  virtual std::string fingerprint() const = 0;
+  /// "train/data-00003-of-00012.arrow, row 1842": for messages.
+  virtual std::string place(int64_t index) const = 0;
+};
+
+/// Opens one folder or file: HF `save_to_disk` (Dataset, or DatasetDict with `train`), Arrow streams, Parquet, JSONL. Throws UserError.
+std::unique_ptr<Dataset> open_dataset(const std::filesystem::path& path);
+
+/// All data sets of a recipe, one after the other, in the recipe's order; `packed_path` is resolved as base/hub.h says.
+std::unique_ptr<Dataset> open_datasets(const Recipe& recipe);
+
+}  // namespace multimeditron

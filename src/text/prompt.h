@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "recipe/recipe.h"
+#include "text/tokenizer.h"
+
+namespace multimeditron {
+
+/// Where an image's embeddings stand in a sample: positions [start, end).
+struct ImageRange {
+  int64_t start = 0, end = 0;
+  bool operator==(const ImageRange&) const = default;
+};
+
+/// A conversation or a plain text as the model sees it.
+struct EncodedText {
+  std::string text;                      ///< after the chat template, attachment tokens not yet expanded
+  std::vector<int64_t> input_ids;        ///< each attachment token expanded into `embeddings_per_image` placeholders (the attachment id)
+  std::vector<int64_t> labels;           ///< -100 where nothing is learnt; not shifted
+  std::vector<ImageRange> image_ranges;  ///< one an image, in order
+  int64_t learnt_tokens = 0;             ///< labels that are not -100
+};
+
+struct PromptOptions {
+  TokenizerType tokenizer_type = TokenizerType::kQwen3;
+  LabelMask label_mask = LabelMask::kOriginal;
+  int64_t attachment_token_id = 0;
+  std::string attachment_token;
+  int64_t embeddings_per_image = 0;
+  std::optional<int64_t> max_sequence_length;  ///< set where the recipe says `truncation`: whole turns are dropped from the end
+  std::string today;                           ///< for chat templates that ask for the date
+};
+
+/// Renders, tokenizes, expands attachments and labels. Conversations: reference rules of `label_mask`; with `add_generation_prompt` all labels
+/// are -100. Throws UserError for what makes a bad sample (template complaint, no assistant turn, too long even after truncation).
+EncodedText encode_conversation(const Tokenizer& tokenizer, std::span<const Message> messages, const PromptOptions& options,
+                                bool add_generation_prompt = false);
+
+/// A `text` sample: everything but attachments is learnt.
+EncodedText encode_text(const Tokenizer& tokenizer, const std::string& text, const PromptOptions& options);
+
+/// Text typed by a user (generate, server, a task's question) made harmless: it cannot become an attachment or any special token.
+std::string escape_special_tokens(const Tokenizer& tokenizer, std::string_view text);
+
+}  // namespace multimeditron
