@@ -1,0 +1,87 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "recipe/recipe.h"
+
+namespace multimeditron {
+
+/// What the front hands to the engine: a subcommand with its options checked and its recipe read. Plain values only, for they cross the
+/// border of a shared library.
+
+/// How a command speaks: lines for people, nothing but warnings and results (`--quiet`), or JSON lines on standard output (`--json`).
+enum class OutputMode { kNormal, kQuiet, kJson };
+
+/// `train --config R [key=value ...] [--dry-run] [--fresh]`
+struct TrainCommand {
+  Recipe recipe;
+  bool fresh = false;    ///< set an old output folder aside (renamed) and start anew
+  bool dry_run = false;  ///< check everything, say what would be done, train nothing
+  OutputMode output = OutputMode::kNormal;
+};
+
+/// `inspect --config R`: samples as the model sees them.
+struct InspectSamples {
+  Recipe recipe;
+  int64_t index = 0;  ///< row of the concatenated data sets, before any shuffling
+  int64_t count = 1;
+  bool forward = false;
+  bool gradients = false;  ///< implies forward; norms under recipe.training_mode, which `--training-mode` has already replaced
+};
+
+/// `inspect --image FILE --processor FOLDER`: one image through a processor alone.
+struct InspectImage {
+  std::filesystem::path image;
+  std::string processor;  ///< folder or hub id with a preprocessor_config.json
+};
+
+/// `inspect --conversations FILE --tokenizer FOLDER --tokenizer-type T`: conversations as token ids and labels.
+struct InspectConversations {
+  std::filesystem::path conversations;  ///< JSONL, a line {"messages": [{"role", "content"}, ...]}
+  std::string tokenizer;                ///< folder or hub id
+  TokenizerType tokenizer_type = TokenizerType::kQwen3;
+  std::string attachment_token = "<|reserved_special_token_0|>";
+  int64_t embeddings_per_image = 4;
+  LabelMask label_mask = LabelMask::kOriginal;
+  bool add_generation_prompt = false;
+};
+
+struct InspectCommand {
+  std::variant<InspectSamples, InspectImage, InspectConversations> what;
+  bool json = false;           ///< one JSON object a line instead of a view for people
+  std::filesystem::path dump;  ///< folder for .npy files; empty: none
+};
+
+/// `generate --model CKPT [--image FILE]... QUESTION`
+struct GenerateCommand {
+  enum class Dtype { kAuto, kBf16, kFp32 };
+
+  std::string model;  ///< checkpoint folder, run folder (its newest whole checkpoint) or hub id
+  std::vector<std::filesystem::path> images;
+  std::string system;    ///< empty: no system turn
+  std::string question;  ///< as typed: to be escaped before it is rendered
+  int64_t max_new_tokens = 256;
+  double temperature = 0;  ///< 0: greedy
+  double top_p = 1;
+  int64_t top_k = 0;  ///< 0: all tokens
+  std::optional<int64_t> seed;
+  std::optional<TokenizerType> tokenizer_type;  ///< not set: as stored in the checkpoint
+  Dtype dtype = Dtype::kAuto;
+  bool json = false;
+};
+
+/// `demo [--output DIR] [--seed N]`
+struct DemoCommand {
+  std::filesystem::path output = "demo-output";
+  int64_t seed = 0;
+  OutputMode mode = OutputMode::kNormal;
+};
+
+using Command = std::variant<TrainCommand, InspectCommand, GenerateCommand, DemoCommand>;
+
+}  // namespace multimeditron
