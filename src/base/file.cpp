@@ -17,76 +17,106 @@
 namespace multimeditron {
 namespace {
 
-[[noreturn]] void fail(const char* action, const std::filesystem::path& file, int error) {
-  const bool full = error == ENOSPC || error == EDQUOT;
-  std::string fix;
-  if (full) fix = "free some space or choose another `output_dir`; what was saved before is untouched";
-  if (error == EACCES || error == EROFS || error == EPERM) fix = "check the permissions of the folder, or choose another one";
-  if (error == ENOENT) fix = "check the path";
-  throw UserError(fmt::format("cannot {} a file", action), {.where = file.string(), .found = std::strerror(error), .fix = fix});
-}
-
 void write_all(int fd, const std::filesystem::path& file, const char* data, size_t size) {
   while (size > 0) {
     const ssize_t written = ::write(fd, data, size);
     if (written < 0) {
       if (errno == EINTR) continue;
-      fail("write", file, errno);
+      throw_file_error("write", file, errno);
     }
     data += written;
     size -= static_cast<size_t>(written);
   }
 }
 
+int sync_descriptor(int fd) {
+  int result;
+  do {
+    result = ::fsync(fd);
+  } while (result != 0 && errno == EINTR);
+  return result == 0 ? 0 : errno;
+}
+
+/// Removes a file unless told that it is wanted.
+class RemoveOnFailure {
+ public:
+  explicit RemoveOnFailure(const std::filesystem::path& file) : file_(file) {}
+  ~RemoveOnFailure() {
+    if (!kept_) ::unlink(file_.c_str());
+  }
+  void keep() { kept_ = true; }
+
+ private:
+  const std::filesystem::path& file_;
+  bool kept_ = false;
+};
+
 }  // namespace
+
+void throw_file_error(const char* action, const std::filesystem::path& file, int error) {
+  std::string fix;
+  if (error == ENOSPC || error == EDQUOT) fix = "free some space or choose another folder; what was saved before is untouched";
+  if (error == EACCES || error == EROFS || error == EPERM) fix = "check the permissions, or choose another folder";
+  if (error == ENOENT || error == ENOTDIR) fix = "check the path";
+  if (error == EIO) fix = "the disk or its connection is at fault: look at the system's log, then try again";
+  if (error == EMFILE || error == ENFILE) fix = "raise the limit of open files (`ulimit -n`)";
+  throw UserError(fmt::format("cannot {} a file", action), {.where = file.string(), .found = std::strerror(error), .fix = fix});
+}
 
 std::string read_file(const std::filesystem::path& file) {
   std::error_code code;
   if (std::filesystem::is_directory(file, code))
     throw UserError("a file was expected", {.where = file.string(), .found = "a folder", .fix = "name a file inside it"});
   std::ifstream stream(file, std::ios::binary);
-  if (!stream) fail("read", file, errno);
+  if (!stream) throw_file_error("read", file, errno);
   std::string content((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
-  if (stream.bad()) fail("read", file, errno);
+  if (stream.bad()) throw_file_error("read", file, errno);
   return content;
 }
 
 void write_file_atomic(const std::filesystem::path& file, std::string_view content) {
   const std::filesystem::path temporary = file.string() + fmt::format(".tmp-{}", ::getpid());
+  RemoveOnFailure guard(temporary);
   FileWriter writer(temporary);
   writer.write(content);
   writer.close();
-  if (::rename(temporary.c_str(), file.c_str()) != 0) {
-    const int error = errno;
-    ::unlink(temporary.c_str());
-    fail("replace", file, error);
-  }
+  if (::rename(temporary.c_str(), file.c_str()) != 0) throw_file_error("replace", file, errno);
+  guard.keep();
   sync_folder(file.has_parent_path() ? file.parent_path() : ".");
+}
+
+void sync_file(const std::filesystem::path& file) {
+  const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) throw_file_error("open", file, errno);
+  const int error = sync_descriptor(fd);
+  ::close(fd);
+  if (error != 0) throw_file_error("sync", file, error);
 }
 
 void sync_folder(const std::filesystem::path& folder) {
   const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) fail("open", folder, errno);
-  const int result = ::fsync(fd);
-  const int error = errno;
+  if (fd < 0) throw_file_error("open", folder, errno);
+  const int error = sync_descriptor(fd);
   ::close(fd);
-  if (result != 0 && error != EINVAL) fail("sync", folder, error);  // EINVAL: some file systems do not sync folders
+  if (error != 0 && error != EINVAL) throw_file_error("sync", folder, error);  // EINVAL: some file systems do not sync folders
 }
 
 MappedFile::MappedFile(const std::filesystem::path& file) : path_(file) {
   const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) fail("open", file, errno);
+  if (fd < 0) throw_file_error("open", file, errno);
   struct stat status {};
   if (::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
     ::close(fd);
-    throw UserError("a file was expected", {.where = file.string(), .found = "something that is not a plain file"});
+    throw UserError("a file was expected", {.where = file.string(),
+                                            .found = S_ISDIR(status.st_mode) ? "a folder" : "something that is not a plain file",
+                                            .fix = "name a file"});
   }
   size_ = static_cast<size_t>(status.st_size);
   if (size_ > 0) {
     void* address = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, fd, 0);
     const int error = errno;
     ::close(fd);
-    if (address == MAP_FAILED) fail("map", file, error);
+    if (address == MAP_FAILED) throw_file_error("map", file, error);
     data_ = static_cast<const std::byte*>(address);
   } else {
     ::close(fd);
@@ -104,7 +134,7 @@ MappedFile::~MappedFile() {
 
 FileWriter::FileWriter(const std::filesystem::path& file) : path_(file) {
   fd_ = ::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (fd_ < 0) fail("create", file, errno);
+  if (fd_ < 0) throw_file_error("create", file, errno);
   buffer_.reserve(1 << 20);
 }
 
@@ -130,16 +160,19 @@ void FileWriter::write(std::span<const std::byte> bytes) {
 void FileWriter::close() {
   write_all(fd_, path_, buffer_.data(), buffer_.size());
   buffer_.clear();
-  if (::fsync(fd_) != 0) fail("sync", path_, errno);
+  if (const int error = sync_descriptor(fd_); error != 0) throw_file_error("sync", path_, error);
   const int fd = fd_;
   fd_ = -1;
-  if (::close(fd) != 0) fail("close", path_, errno);
+  if (::close(fd) != 0) throw_file_error("close", path_, errno);
 }
 
 Json read_json(const std::filesystem::path& file) {
   const std::string content = read_file(file);
   try {
     return Json::parse(content);
+  } catch (const Json::out_of_range&) {
+    throw UserError("this file is not valid JSON",
+                    {.where = file.string(), .found = "a number beyond what a double holds", .fix = "restore the file from its source"});
   } catch (const Json::parse_error& error) {
     size_t line = 1, column = 1;
     for (size_t i = 0; i + 1 < error.byte && i < content.size(); ++i) {

@@ -8,13 +8,19 @@
 
 namespace multimeditron {
 
+/// Throws the UserError for a system call that was refused: what was tried ("write"), on which file, the system's reason, and what helps
+/// against it. `error`: an errno value.
+[[noreturn]] void throw_file_error(const char* action, const std::filesystem::path& file, int error);
+
 /// The whole file. Throws UserError where it is missing or unreadable.
 std::string read_file(const std::filesystem::path& file);
 
-/// Writes a temporary file beside `file`, fsyncs it and renames it into place. Throws UserError (full disk, no permission).
+/// Writes a temporary file beside `file`, fsyncs it and renames it into place: `file` is the old one or the new one, never a part. Throws
+/// UserError (full disk, no permission); the temporary file is then removed.
 void write_file_atomic(const std::filesystem::path& file, std::string_view content);
 
-/// fsync of a folder's entries, so that a rename inside it survives a power loss.
+/// fsync of a file somebody else has written, and of a folder's entries, so that a rename inside it survives a power loss.
+void sync_file(const std::filesystem::path& file);
 void sync_folder(const std::filesystem::path& folder);
 
 /// A file mapped read-only into memory for as long as the object lives.
@@ -34,7 +40,8 @@ class MappedFile {
   size_t size_ = 0;
 };
 
-/// Writes sequentially to a new file with a large buffer; every call throws UserError where the system refuses (full disk, quota, permission).
+/// Writes sequentially to a new file with a large buffer; every call throws UserError where the system refuses (full disk, quota,
+/// permission).
 class FileWriter {
  public:
   explicit FileWriter(const std::filesystem::path& file);

@@ -1,17 +1,38 @@
 #include "base/hash.h"
 
+#include <fcntl.h>
 #include <openssl/evp.h>
+#include <unistd.h>
 
 #include <array>
+#include <cerrno>
+#include <stdexcept>
+#include <vector>
 
 #include "base/file.h"
 
 namespace multimeditron {
 
-std::string sha256(std::span<const std::byte> bytes) {
+struct Sha256::Context {
+  EVP_MD_CTX* handle = EVP_MD_CTX_new();
+  ~Context() { EVP_MD_CTX_free(handle); }
+};
+
+Sha256::Sha256() : context_(std::make_unique<Context>()) {
+  if (context_->handle == nullptr || EVP_DigestInit_ex(context_->handle, EVP_sha256(), nullptr) != 1)
+    throw std::runtime_error("OpenSSL offers no SHA-256");
+}
+
+Sha256::~Sha256() = default;
+
+void Sha256::update(std::span<const std::byte> bytes) {
+  EVP_DigestUpdate(context_->handle, bytes.data(), bytes.size());
+}
+
+std::string Sha256::finish() {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   unsigned int size = 0;
-  EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size, EVP_sha256(), nullptr);
+  EVP_DigestFinal_ex(context_->handle, digest.data(), &size);
   constexpr char kDigits[] = "0123456789abcdef";
   std::string text;
   for (unsigned int i = 0; i < size; ++i) {
@@ -21,8 +42,32 @@ std::string sha256(std::span<const std::byte> bytes) {
   return text;
 }
 
+std::string sha256(std::span<const std::byte> bytes) {
+  Sha256 hash;
+  hash.update(bytes);
+  return hash.finish();
+}
+
 std::string sha256_of_file(const std::filesystem::path& file) {
-  return sha256(MappedFile(file).bytes());
+  const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) throw_file_error("open", file, errno);
+  ::posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+  Sha256 hash;
+  std::vector<std::byte> buffer(size_t{1} << 20);
+  // Not mapped: a file that shrinks while it is read must not end the process, and a bad sector is an error that can be reported.
+  for (;;) {
+    const ssize_t size = ::read(fd, buffer.data(), buffer.size());
+    if (size == 0) break;
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0) {
+      const int error = errno;
+      ::close(fd);
+      throw_file_error("read", file, error);
+    }
+    hash.update(std::span(buffer.data(), static_cast<size_t>(size)));
+  }
+  ::close(fd);
+  return hash.finish();
 }
 
 }  // namespace multimeditron

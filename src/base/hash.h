@@ -3,15 +3,35 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 
 namespace multimeditron {
 
-/// SHA-256 in lower-case hexadecimal digits.
+/// SHA-256 (FIPS 180-4) of what arrives piece by piece.
+class Sha256 {
+ public:
+  Sha256();
+  ~Sha256();
+  Sha256(const Sha256&) = delete;
+  Sha256& operator=(const Sha256&) = delete;
+
+  void update(std::span<const std::byte> bytes);
+  /// Lower-case hexadecimal digits; the object is used up.
+  std::string finish();
+
+ private:
+  struct Context;
+  std::unique_ptr<Context> context_;
+};
+
+/// SHA-256 in lower-case hexadecimal digits. Of a file: throws UserError where it cannot be read.
 std::string sha256(std::span<const std::byte> bytes);
-inline std::string sha256(std::string_view text) { return sha256(std::as_bytes(std::span(text.data(), text.size()))); }
+inline std::string sha256(std::string_view text) {
+  return sha256(std::as_bytes(std::span(text.data(), text.size())));
+}
 std::string sha256_of_file(const std::filesystem::path& file);
 
 }  // namespace multimeditron

@@ -15,6 +15,7 @@ enum class HubKind { kModel, kDataset };
 std::optional<std::filesystem::path> find_in_hub(const std::string& name, const std::filesystem::path& relative_to, HubKind kind);
 
 /// As above, or a UserError that says where was looked. `key`: the recipe key or config entry that names it ("base_llm").
-std::filesystem::path resolve_hub_path(const std::string& name, const std::filesystem::path& relative_to, HubKind kind, const std::string& key);
+std::filesystem::path resolve_hub_path(const std::string& name, const std::filesystem::path& relative_to, HubKind kind,
+                                       const std::string& key);
 
 }  // namespace multimeditron

@@ -12,6 +12,7 @@ namespace {
 
 std::mutex mutex;
 LogLevel level = LogLevel::kNormal;
+std::function<void()> erase_status, draw_status;
 
 bool colour(int fd) {
   const char* no_color = std::getenv("NO_COLOR");
@@ -25,7 +26,9 @@ void line(const char* name, const char* code, const std::string& text) {
   if (level == LogLevel::kQuiet || !seen.insert(text).second) return;
   const std::string message =
       colour_on_stderr() ? fmt::format("\x1b[{}m{}:\x1b[0m {}\n", code, name, text) : fmt::format("{}: {}\n", name, text);
+  if (erase_status) erase_status();
   std::fwrite(message.data(), 1, message.size(), stderr);
+  if (draw_status) draw_status();
 }
 
 }  // namespace
@@ -41,6 +44,12 @@ void note(const std::string& text) {
 
 void warn(const std::string& text) {
   line("warning", "33", text);
+}
+
+void set_status_line(std::function<void()> erase, std::function<void()> draw) {
+  const std::lock_guard lock(mutex);
+  erase_status = std::move(erase);
+  draw_status = std::move(draw);
 }
 
 bool colour_on_stderr() {

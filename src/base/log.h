@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <functional>
 #include <string>
 
 namespace multimeditron {
@@ -13,6 +14,10 @@ void set_log_level(LogLevel level);
 /// One line on standard error, "note: ..." or "warning: ...", in colour on a terminal (NO_COLOR honoured). A given text is shown once.
 void note(const std::string& text);
 void warn(const std::string& text);
+
+/// A line that stands at the bottom of the terminal (a progress line): `erase` is called before a note is written, `draw` after it. Both
+/// empty: there is none any more. They may not log themselves.
+void set_status_line(std::function<void()> erase, std::function<void()> draw);
 
 /// True where standard error (or output) is a terminal, TERM is not "dumb" and NO_COLOR is not set.
 bool colour_on_stderr();
