@@ -1,0 +1,14 @@
+#include "models/config_reader.h"
+#include "models/language/decoder_config.h"
+
+namespace multimeditron {
+
+/// Qwen3 (arXiv:2505.09388): Llama's decoder with an RMS norm on each head's q and k; head_dim stands in the config (default 128).
+DecoderConfig qwen3_config(const Json& json, const ConfigReader& reader) {
+  DecoderConfig config = read_llama_family(json, reader);
+  config.head_dim = reader.integer("head_dim", 128);
+  config.qk_norm = true;
+  return config;
+}
+
+}  // namespace multimeditron
