@@ -13,10 +13,14 @@ function(multimeditron_library name)
   target_link_libraries(${name} PUBLIC ${ARG_DEPENDS} ${ARG_LINK} Threads::Threads PRIVATE multimeditron_warnings)
 endfunction()
 
-# multimeditron_test(FOLDER [LINK target...]): one program of all tests/FOLDER/*_test.cpp, each case known to ctest
+# multimeditron_test(NAME [FOLDER folder] [LINK target...])
+#   one program NAME_test of all tests/FOLDER/*_test.cpp (FOLDER is NAME where not given), each case known to ctest
 function(multimeditron_test name)
-  cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
-  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${name}/*_test.cpp)
+  cmake_parse_arguments(ARG "" "FOLDER" "LINK" ${ARGN})
+  if(NOT ARG_FOLDER)
+    set(ARG_FOLDER ${name})
+  endif()
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${ARG_FOLDER}/*_test.cpp)
   if(NOT sources)
     return()
   endif()

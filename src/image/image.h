@@ -12,6 +12,8 @@ namespace multimeditron {
 struct RgbImage {
   int64_t width = 0, height = 0;
   std::vector<uint8_t> pixels;  ///< [height, width, 3]
+  /// The file held 16-bit grey, of which the high byte was taken (Pillow would clip at 255, which turns radiographs white).
+  bool is_from_sixteen_bit_grey = false;
 };
 
 /// Decodes by content (JPEG, PNG), not by name. Throws UserError whose message names the kind of fault: unidentified, truncated, corrupt,
@@ -21,7 +23,19 @@ RgbImage decode_image(std::span<const std::byte> bytes);
 /// An 8-bit RGB PNG of `image`, for the demo's data set and for reports.
 std::string encode_png(const RgbImage& image);
 
-/// PIL's bicubic resize with antialias (a = -0.5): two passes, horizontal first, each rounded to 8 bit; bit-equal to Pillow.
+/// PIL's bicubic resize with antialias (a = -0.5): two passes, horizontal first, each rounded to 8 bit. Bit-equal to Pillow up to 12; since
+/// 13 it turns the order round where the height shrinks by more than twice what the width does.
 RgbImage resize_bicubic(const RgbImage& image, int64_t width, int64_t height);
+
+/// Pillow's filters by its numbers for `resample`.
+enum class Resample { kBilinear = 2, kBicubic = 3 };
+
+/// A rectangle of a resized image; it must lie within it.
+struct Region {
+  int64_t left = 0, top = 0, width = 0, height = 0;
+};
+
+/// The part `region` of `image` resized to width x height, without computing the rest; bit-equal to resizing and cropping with Pillow.
+RgbImage resize_region(const RgbImage& image, Resample resample, int64_t width, int64_t height, const Region& region);
 
 }  // namespace multimeditron

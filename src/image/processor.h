@@ -11,17 +11,18 @@
 
 namespace multimeditron {
 
-/// An image processor of the CLIP family, read from `preprocessor_config.json` (old and new spellings of sizes, absent keys as in transformers).
+/// An image processor of the CLIP family, read from `preprocessor_config.json` (old and new spellings of sizes, absent keys as in
+/// transformers).
 struct ImageProcessor {
   bool do_resize = true, do_center_crop = true, do_rescale = true, do_normalize = true;
-  bool exact_size = false;         ///< size given as height and width: resize to it, aspect ratio not kept (ViT's kind)
+  bool exact_size = false;  ///< size given as height and width: resize to it, aspect ratio not kept (ViT's kind)
   int64_t shortest_edge = 224, resize_height = 224, resize_width = 224;
   int64_t crop_height = 224, crop_width = 224;
-  int64_t resample = 3;            ///< PIL's numbers: 3 bicubic, 2 bilinear
+  int64_t resample = 3;  ///< PIL's numbers: 3 bicubic, 2 bilinear
   double rescale_factor = 1.0 / 255.0;
   std::array<double, 3> image_mean{0.48145466, 0.4578275, 0.40821073};
   std::array<double, 3> image_std{0.26862954, 0.26130258, 0.27577711};
-  Json config;                     ///< as read, written back into checkpoints
+  Json config;  ///< as read, written back into checkpoints
 
   /// `folder` holds preprocessor_config.json. Throws UserError naming file and key.
   static ImageProcessor load(const std::filesystem::path& folder);

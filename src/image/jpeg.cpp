@@ -1,0 +1,164 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <csetjmp>
+#include <cstdio>
+#include <cstring>
+// jpeglib.h needs size_t and FILE from the headers above.
+#include <jerror.h>
+#include <jpeglib.h>
+
+#include "image/codec.h"
+
+namespace multimeditron {
+namespace {
+
+/// A progressive file may repeat scans without end, each costing a pass over the whole image; encoders write about ten.
+constexpr int kMaxScans = 256;
+
+/// libjpeg-turbo over bytes in memory. libjpeg reports errors by a callback that must not return: here it jumps back into the method
+/// that called it, so those methods hold no object with a destructor.
+class JpegReader {
+ public:
+  explicit JpegReader(std::span<const std::byte> bytes) {
+    cinfo_.err = jpeg_std_error(&errors_);
+    errors_.error_exit = [](j_common_ptr cinfo) {
+      auto* self = static_cast<JpegReader*>(cinfo->client_data);
+      cinfo->err->format_message(cinfo, self->message_);
+      std::longjmp(self->jump_, 1);
+    };
+    errors_.output_message = [](j_common_ptr) {};
+    cinfo_.client_data = this;
+    jpeg_create_decompress(&cinfo_);
+    cinfo_.client_data = this;
+
+    source_.next_input_byte = reinterpret_cast<const JOCTET*>(bytes.data());
+    source_.bytes_in_buffer = bytes.size();
+    source_.init_source = [](j_decompress_ptr) {};
+    source_.term_source = [](j_decompress_ptr) {};
+    source_.resync_to_restart = jpeg_resync_to_restart;
+    source_.fill_input_buffer = [](j_decompress_ptr cinfo) -> boolean {
+      static_cast<JpegReader*>(cinfo->client_data)->is_truncated_ = true;
+      ERREXIT(cinfo, JERR_INPUT_EOF);
+      return FALSE;
+    };
+    source_.skip_input_data = [](j_decompress_ptr cinfo, long count) {
+      if (count <= 0) return;
+      jpeg_source_mgr* source = cinfo->src;
+      const size_t step = std::min<size_t>(static_cast<size_t>(count), source->bytes_in_buffer);
+      source->next_input_byte += step;
+      source->bytes_in_buffer -= step;
+    };
+    cinfo_.src = &source_;
+
+    progress_.progress_monitor = [](j_common_ptr cinfo) {
+      if (cinfo->is_decompressor != FALSE && reinterpret_cast<j_decompress_ptr>(cinfo)->input_scan_number > kMaxScans) {
+        static_cast<JpegReader*>(cinfo->client_data)->has_too_many_scans_ = true;
+        ERREXIT(cinfo, JERR_BAD_PROGRESSION);
+      }
+    };
+    cinfo_.progress = &progress_;
+  }
+  ~JpegReader() { jpeg_destroy_decompress(&cinfo_); }
+  JpegReader(const JpegReader&) = delete;
+  JpegReader& operator=(const JpegReader&) = delete;
+
+  bool read_header() {
+    if (setjmp(jump_) != 0) return false;
+    jpeg_read_header(&cinfo_, TRUE);
+    return true;
+  }
+
+  /// Afterwards output_components() are 1, 3 or 4 (grey, RGB, inverted CMYK).
+  bool start() {
+    if (setjmp(jump_) != 0) return false;
+    cinfo_.out_color_space = cinfo_.num_components == 1 ? JCS_GRAYSCALE : cinfo_.num_components == 3 ? JCS_RGB : JCS_CMYK;
+    cinfo_.dct_method = JDCT_ISLOW;
+    cinfo_.do_fancy_upsampling = TRUE;
+    jpeg_start_decompress(&cinfo_);
+    return true;
+  }
+
+  bool read_row(uint8_t* row) {
+    if (setjmp(jump_) != 0) return false;
+    JSAMPROW rows[1] = {row};
+    jpeg_read_scanlines(&cinfo_, rows, 1);
+    return true;
+  }
+
+  int64_t width() const { return cinfo_.image_width; }
+  int64_t height() const { return cinfo_.image_height; }
+  int num_components() const { return cinfo_.num_components; }
+
+  /// 8x8 blocks of all components. Each costs at least one bit of Huffman code; arithmetic coding has no such bound.
+  int64_t num_blocks() const {
+    int64_t blocks = 0;
+    for (int i = 0; i < cinfo_.num_components; ++i) {
+      blocks += static_cast<int64_t>(cinfo_.comp_info[i].width_in_blocks) * cinfo_.comp_info[i].height_in_blocks;
+    }
+    return blocks;
+  }
+  bool is_arithmetic() const { return cinfo_.arith_code != FALSE; }
+
+  UserError error() const {
+    if (is_truncated_) return truncated_image("JPEG", "end of data before the end of the image");
+    if (has_too_many_scans_) return corrupt_image("JPEG", fmt::format("more than {} scans", kMaxScans));
+    if (errors_.msg_code == JERR_SOF_UNSUPPORTED || errors_.msg_code == JERR_BAD_PRECISION) {
+      return unsupported_image(fmt::format("a JPEG of a rare kind ({})", message_), "convert it to PNG or a baseline JPEG");
+    }
+    return corrupt_image("JPEG", message_);
+  }
+
+ private:
+  jpeg_decompress_struct cinfo_{};
+  jpeg_error_mgr errors_{};
+  jpeg_source_mgr source_{};
+  jpeg_progress_mgr progress_{};
+  std::jmp_buf jump_;
+  char message_[JMSG_LENGTH_MAX] = "";
+  bool is_truncated_ = false, has_too_many_scans_ = false;
+};
+
+/// Pillow's cmyk2rgb after its "CMYK;I": the file's values are taken as inverted, as Adobe writes them, marker or not.
+void convert_inverted_cmyk(const uint8_t* cmyk, int64_t width, uint8_t* rgb) {
+  for (int64_t x = 0; x < width; ++x, cmyk += 4, rgb += 3) {
+    const int not_black = cmyk[3];
+    for (int c = 0; c < 3; ++c) {
+      const int product = (255 - cmyk[c]) * not_black + 128;
+      rgb[c] = static_cast<uint8_t>(std::max(0, not_black - (((product >> 8) + product) >> 8)));
+    }
+  }
+}
+
+}  // namespace
+
+RgbImage decode_jpeg(std::span<const std::byte> bytes) {
+  JpegReader reader(bytes);
+  if (!reader.read_header()) throw reader.error();
+  check_image_size(reader.width(), reader.height());
+  const int components = reader.num_components();
+  if (components != 1 && components != 3 && components != 4) {
+    throw unsupported_image(fmt::format("a JPEG with {} components", components), "convert it to PNG");
+  }
+  // Before any memory is taken: a few bytes cannot hold a huge image.
+  if (!reader.is_arithmetic() && reader.num_blocks() > static_cast<int64_t>(bytes.size()) * 8) {
+    throw truncated_image("JPEG", fmt::format("{} bytes for {} x {} pixels", bytes.size(), reader.width(), reader.height()));
+  }
+  if (!reader.start()) throw reader.error();
+
+  RgbImage image{reader.width(), reader.height(), {}};
+  image.pixels.resize(static_cast<size_t>(image.width * image.height * 3));
+  std::vector<uint8_t> row(components == 3 ? 0 : static_cast<size_t>(image.width * components));
+  for (int64_t y = 0; y < image.height; ++y) {
+    uint8_t* rgb = image.pixels.data() + y * image.width * 3;
+    if (!reader.read_row(components == 3 ? rgb : row.data())) throw reader.error();
+    if (components == 1) {
+      for (int64_t x = 0; x < image.width; ++x) std::memset(rgb + 3 * x, row[static_cast<size_t>(x)], 3);
+    } else if (components == 4) {
+      convert_inverted_cmyk(row.data(), image.width, rgb);
+    }
+  }
+  return image;
+}
+
+}  // namespace multimeditron

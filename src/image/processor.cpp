@@ -1,0 +1,223 @@
+#include "image/processor.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include "base/error.h"
+
+namespace multimeditron {
+namespace {
+
+const char* const kFix = "use the preprocessor_config.json of a CLIP or ViT model";
+
+/// The value of `key`, or nothing where it is absent or null: the class's default then counts.
+const Json* find(const Json& config, const char* key) {
+  const auto entry = config.find(key);
+  return entry == config.end() || entry->is_null() ? nullptr : &*entry;
+}
+
+UserError wrong(const char* key, const Json& value, const std::string& expected) {
+  return UserError("a key of the image processor's configuration cannot be used",
+                   {.where = key, .found = fmt::format("{}; expected {}", value.dump(), expected), .fix = kFix});
+}
+
+/// Absent: the class's default; null: no, as in Python.
+bool read_flag(const Json& config, const char* key, bool value) {
+  const auto entry = config.find(key);
+  if (entry == config.end()) return value;
+  if (entry->is_null()) return false;
+  if (!entry->is_boolean()) throw wrong(key, *entry, "true or false");
+  return entry->get<bool>();
+}
+
+double read_number(const Json& config, const char* key, double value) {
+  const Json* entry = find(config, key);
+  if (entry == nullptr) return value;
+  if (!entry->is_number()) throw wrong(key, *entry, "a number");
+  return entry->get<double>();
+}
+
+/// One number, which counts for all channels, or three.
+std::array<double, 3> read_channels(const Json& config, const char* key, const std::array<double, 3>& value) {
+  const Json* entry = find(config, key);
+  if (entry == nullptr) return value;
+  if (entry->is_number()) return {entry->get<double>(), entry->get<double>(), entry->get<double>()};
+  const bool has_three = entry->is_array() && entry->size() == 3 &&
+                         std::all_of(entry->begin(), entry->end(), [](const Json& number) { return number.is_number(); });
+  if (!has_three) throw wrong(key, *entry, "three numbers, one a channel");
+  return entry->get<std::array<double, 3>>();
+}
+
+constexpr int64_t kMaxEdge = 16384;
+
+int64_t read_edge(const char* key, const Json& size, const Json& edge) {
+  if (!edge.is_number_integer() || edge.get<int64_t>() < 1 || edge.get<int64_t>() > kMaxEdge) {
+    throw wrong(key, size, fmt::format("whole numbers of pixels from 1 to {}", kMaxEdge));
+  }
+  return edge.get<int64_t>();
+}
+
+struct Size {
+  std::optional<int64_t> shortest_edge, height, width;
+};
+
+/// `size` and `crop_size` in all their spellings: 224, [height, width], {"shortest_edge"}, {"height", "width"}.
+std::optional<Size> read_size(const Json& config, const char* key, bool is_square_by_default) {
+  const Json* entry = find(config, key);
+  if (entry == nullptr) return std::nullopt;
+  const char* const expected = R"(a number, [height, width], {"shortest_edge": n} or {"height": n, "width": n})";
+  if (entry->is_number()) {
+    const int64_t edge = read_edge(key, *entry, *entry);
+    return is_square_by_default ? Size{.height = edge, .width = edge} : Size{.shortest_edge = edge};
+  }
+  if (entry->is_array() && entry->size() == 2) {
+    return Size{.height = read_edge(key, *entry, (*entry)[0]), .width = read_edge(key, *entry, (*entry)[1])};
+  }
+  if (!entry->is_object()) throw wrong(key, *entry, expected);
+  const Json *shortest_edge = find(*entry, "shortest_edge"), *height = find(*entry, "height"), *width = find(*entry, "width");
+  for (const char* other : {"longest_edge", "max_height", "max_width"}) {
+    if (find(*entry, other) != nullptr) throw wrong(key, *entry, expected);
+  }
+  if (shortest_edge != nullptr) return Size{.shortest_edge = read_edge(key, *entry, *shortest_edge)};
+  if (height == nullptr || width == nullptr) throw wrong(key, *entry, expected);
+  return Size{.height = read_edge(key, *entry, *height), .width = read_edge(key, *entry, *width)};
+}
+
+int64_t floor_half(int64_t value) {
+  return value >= 0 ? value / 2 : -((1 - value) / 2);
+}
+
+}  // namespace
+
+ImageProcessor ImageProcessor::load(const std::filesystem::path& folder) {
+  std::filesystem::path file = folder / "preprocessor_config.json";
+  // transformers 5 also keeps the image processor inside processor_config.json.
+  const std::filesystem::path combined = folder / "processor_config.json";
+  const bool is_combined = !std::filesystem::exists(file) && std::filesystem::exists(combined);
+  if (is_combined) file = combined;
+  if (!std::filesystem::exists(file)) {
+    throw UserError("no image processor in this folder",
+                    {.where = folder.string(),
+                     .found = "no preprocessor_config.json",
+                     .fix = "copy the model's preprocessor_config.json there, or set `image_processor`"});
+  }
+  try {
+    const Json config = read_json(file);
+    if (!is_combined) return from_json(config);
+    const Json* inner = config.is_object() ? find(config, "image_processor") : nullptr;
+    if (inner == nullptr) throw UserError("no image processor in this file", {.found = "no key `image_processor`", .fix = kFix});
+    return from_json(*inner);
+  } catch (const UserError& error) {
+    if (error.details().where.starts_with(file.string())) throw;
+    throw error.at(file.string());
+  }
+}
+
+ImageProcessor ImageProcessor::from_json(const Json& config) {
+  if (!config.is_object()) throw UserError("the image processor's configuration is not a JSON object", {.fix = kFix});
+  ImageProcessor processor;
+  processor.config = config;
+
+  std::string type = "CLIPImageProcessor";
+  for (const char* key : {"feature_extractor_type", "image_processor_type"}) {
+    if (const Json* entry = find(config, key); entry != nullptr && entry->is_string()) type = entry->get<std::string>();
+  }
+  const bool is_vit = type.starts_with("ViTImageProcessor") || type.starts_with("ViTFeatureExtractor");
+  const bool is_clip = type.starts_with("CLIPImageProcessor") || type.starts_with("CLIPFeatureExtractor");
+  if (!is_vit && !is_clip) throw wrong("image_processor_type", type, "CLIPImageProcessor or ViTImageProcessor");
+  if (is_vit) {
+    processor.exact_size = true;
+    processor.do_center_crop = false;
+    processor.resample = 2;
+    processor.image_mean = processor.image_std = {0.5, 0.5, 0.5};
+  }
+
+  processor.do_resize = read_flag(config, "do_resize", processor.do_resize);
+  processor.do_center_crop = read_flag(config, "do_center_crop", processor.do_center_crop);
+  processor.do_rescale = read_flag(config, "do_rescale", processor.do_rescale);
+  processor.do_normalize = read_flag(config, "do_normalize", processor.do_normalize);
+  if (const auto size = read_size(config, "size", is_vit)) {
+    processor.exact_size = !size->shortest_edge.has_value();
+    processor.shortest_edge = size->shortest_edge.value_or(processor.shortest_edge);
+    processor.resize_height = size->height.value_or(processor.resize_height);
+    processor.resize_width = size->width.value_or(processor.resize_width);
+  }
+  if (const auto size = read_size(config, "crop_size", true)) {
+    if (size->shortest_edge) throw wrong("crop_size", config["crop_size"], R"(a number or {"height": n, "width": n})");
+    processor.crop_height = *size->height;
+    processor.crop_width = *size->width;
+  }
+  const double resample = read_number(config, "resample", static_cast<double>(processor.resample));
+  if (resample != 2 && resample != 3) throw wrong("resample", config["resample"], "3 (bicubic) or 2 (bilinear)");
+  processor.resample = static_cast<int64_t>(resample);
+  processor.rescale_factor = read_number(config, "rescale_factor", processor.rescale_factor);
+  processor.image_mean = read_channels(config, "image_mean", processor.image_mean);
+  processor.image_std = read_channels(config, "image_std", processor.image_std);
+  for (const double std : processor.image_std) {
+    if (std == 0.0) throw wrong("image_std", config["image_std"], "numbers other than 0");
+  }
+  if (!processor.do_center_crop && !(processor.do_resize && processor.exact_size)) {
+    throw UserError("the image processor gives images of different sizes",
+                    {.where = "do_center_crop, size",
+                     .found = "neither a crop nor a fixed height and width",
+                     .fix = R"(set "do_center_crop": true, or "size": {"height": n, "width": n})"});
+  }
+  return processor;
+}
+
+int64_t ImageProcessor::height() const {
+  return do_center_crop ? crop_height : resize_height;
+}
+
+int64_t ImageProcessor::width() const {
+  return do_center_crop ? crop_width : resize_width;
+}
+
+std::vector<float> ImageProcessor::operator()(const RgbImage& image) const {
+  int64_t resized_width = image.width, resized_height = image.height;
+  if (do_resize && exact_size) {
+    resized_width = resize_width;
+    resized_height = resize_height;
+  } else if (do_resize) {
+    const int64_t short_edge = std::min(image.width, image.height), long_edge = std::max(image.width, image.height);
+    const int64_t new_long_edge = shortest_edge * long_edge / short_edge;
+    resized_width = image.width <= image.height ? shortest_edge : new_long_edge;
+    resized_height = image.width <= image.height ? new_long_edge : shortest_edge;
+  }
+
+  // Only what the crop keeps is resized. A crop larger than the image leaves a black border, before the normalisation.
+  const int64_t out_width = width(), out_height = height();
+  const int64_t left = do_center_crop ? floor_half(resized_width - out_width) : 0;
+  const int64_t top = do_center_crop ? floor_half(resized_height - out_height) : 0;
+  const Region region{std::max<int64_t>(left, 0), std::max<int64_t>(top, 0), std::min(out_width, resized_width),
+                      std::min(out_height, resized_height)};
+  const RgbImage part = resize_region(image, static_cast<Resample>(resample), resized_width, resized_height, region);
+
+  // numpy's order: the product in float64, rounded to float32, the rest in float32.
+  std::array<std::array<float, 256>, 3> table;
+  for (size_t c = 0; c < 3; ++c) {
+    for (size_t value = 0; value < 256; ++value) {
+      float pixel = do_rescale ? static_cast<float>(static_cast<double>(value) * rescale_factor) : static_cast<float>(value);
+      if (do_normalize) pixel = (pixel - static_cast<float>(image_mean[c])) / static_cast<float>(image_std[c]);
+      table[c][value] = pixel;
+    }
+  }
+
+  const int64_t border_left = std::max<int64_t>(-left, 0), border_top = std::max<int64_t>(-top, 0);
+  std::vector<float> pixel_values(static_cast<size_t>(3 * out_height * out_width));  // [3, height, width]
+  for (size_t c = 0; c < 3; ++c) {
+    float* plane = pixel_values.data() + static_cast<int64_t>(c) * out_height * out_width;
+    if (part.width != out_width || part.height != out_height) std::fill_n(plane, out_height * out_width, table[c][0]);
+    for (int64_t y = 0; y < part.height; ++y) {
+      const uint8_t* row = part.pixels.data() + y * part.width * 3 + c;
+      float* out = plane + (y + border_top) * out_width + border_left;
+      for (int64_t x = 0; x < part.width; ++x) out[x] = table[c][row[3 * x]];
+    }
+  }
+  return pixel_values;
+}
+
+}  // namespace multimeditron

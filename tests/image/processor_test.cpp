@@ -1,0 +1,150 @@
+#include "image/processor.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <fstream>
+#include <numeric>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/hash.h"
+
+namespace multimeditron {
+namespace {
+
+const std::filesystem::path kData = TEST_DATA;
+
+/// The image that tests/reference/image_goldens.py calls pattern().
+RgbImage pattern(int64_t width, int64_t height) {
+  RgbImage image{width, height, {}};
+  uint64_t state = 12345;
+  for (int64_t i = 0; i < width * height * 3; ++i) {
+    state = (state * 1103515245 + 12345) % (1ull << 31);
+    const uint64_t value = (i / 60) % 2 != 0 ? 255 * ((state >> 16) & 1) : (state >> 16) & 255;
+    image.pixels.push_back(static_cast<uint8_t>(value));
+  }
+  return image;
+}
+
+RgbImage read_image(const std::filesystem::path& file) {
+  const std::string content = read_file(file);
+  return decode_image(std::as_bytes(std::span(content.data(), content.size())));
+}
+
+TEST(Resize, IsBitEqualToPillow) {
+  const Json goldens = read_json(kData / "image/goldens.json");
+  for (const Json& golden : goldens["resized"]) {
+    SCOPED_TRACE(golden.dump());
+    const RgbImage image = pattern(golden["from"][0], golden["from"][1]);
+    const int64_t width = golden["to"][0], height = golden["to"][1];
+    const auto resample = static_cast<Resample>(golden["resample"].get<int>());
+    const RgbImage resized = resize_region(image, resample, width, height, {0, 0, width, height});
+    EXPECT_EQ(sha256(std::as_bytes(std::span(resized.pixels))), golden["rgb_sha256"].get<std::string>());
+    if (resample == Resample::kBicubic) {
+      EXPECT_EQ(resize_bicubic(image, width, height).pixels, resized.pixels);
+    }
+  }
+}
+
+TEST(Resize, RegionEqualsTheCropOfTheWhole) {
+  const RgbImage image = pattern(83, 61);
+  const RgbImage whole = resize_bicubic(image, 40, 50);
+  const Region region{7, 11, 20, 13};
+  const RgbImage part = resize_region(image, Resample::kBicubic, 40, 50, region);
+  for (int64_t y = 0; y < region.height; ++y) {
+    for (int64_t x = 0; x < region.width * 3; ++x) {
+      ASSERT_EQ(part.pixels[static_cast<size_t>(y * region.width * 3 + x)],
+                whole.pixels[static_cast<size_t>(((y + region.top) * 40 + region.left) * 3 + x)]);
+    }
+  }
+}
+
+TEST(ImageProcessor, IsBitEqualToTransformers) {
+  const Json goldens = read_json(kData / "image/goldens.json");
+  for (const Json& golden : goldens["processed"]) {
+    SCOPED_TRACE(golden.dump());
+    const ImageProcessor processor = ImageProcessor::from_json(golden["config"]);
+    const std::vector<float> pixels = processor(pattern(golden["from"][0], golden["from"][1]));
+    EXPECT_EQ(processor.height(), golden["shape"][1].get<int64_t>());
+    EXPECT_EQ(processor.width(), golden["shape"][2].get<int64_t>());
+    for (size_t i = 0; i < golden["first"].size(); ++i) EXPECT_FLOAT_EQ(pixels[i], golden["first"][i].get<float>());
+    EXPECT_EQ(sha256(std::as_bytes(std::span(pixels))), golden["sha256"].get<std::string>());
+  }
+}
+
+TEST(ImageProcessor, GivesThePixelsOfTheWorkedExample) {
+  const std::filesystem::path root = kData / "case_qwen3_clip";
+  const Json expected = read_json(root / "cases/qwen3_clip/expected.json");
+  const ImageProcessor processor = ImageProcessor::load(root / "vision/clip");
+  ASSERT_EQ(expected["images"].size(), 23u);
+  for (const Json& golden : expected["images"]) {
+    SCOPED_TRACE(golden["path"].get<std::string>());
+    const RgbImage image = read_image(root / "data/jsonl/images" / golden["path"].get<std::string>());
+    EXPECT_EQ(image.width, golden["decoded_size"][0].get<int64_t>());
+    EXPECT_EQ(image.height, golden["decoded_size"][1].get<int64_t>());
+    EXPECT_EQ(std::accumulate(image.pixels.begin(), image.pixels.end(), int64_t{0}), golden["decoded_rgb_sum"].get<int64_t>());
+    const std::vector<float> pixels = processor(image);
+    const Json& digest = golden["pixel_values"];
+    ASSERT_EQ(pixels.size(), 3u * 48 * 48);
+    double sum = 0, abs_sum = 0;
+    for (const float pixel : pixels) {
+      sum += pixel;
+      abs_sum += std::abs(pixel);
+    }
+    EXPECT_NEAR(sum, digest["sum"].get<double>(), 1e-6 * abs_sum);
+    EXPECT_NEAR(abs_sum, digest["abs_sum"].get<double>(), 1e-6 * abs_sum);
+    for (size_t i = 0; i < 8; ++i) {
+      EXPECT_NEAR(pixels[i], digest["first"][i].get<double>(), 1e-6);
+      EXPECT_NEAR(pixels[pixels.size() - 8 + i], digest["last"][i].get<double>(), 1e-6);
+    }
+  }
+}
+
+/// The message of from_json for a configuration that it must refuse.
+std::string complaint(const char* config) {
+  try {
+    ImageProcessor::from_json(Json::parse(config));
+  } catch (const UserError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(ImageProcessor, NamesTheKeyThatCannotBeUsed) {
+  EXPECT_NE(complaint(R"({"resample": 1})").find("where: resample"), std::string::npos);
+  EXPECT_NE(complaint(R"({"size": {"longest_edge": 20}})").find("where: size"), std::string::npos);
+  EXPECT_NE(complaint(R"({"crop_size": {"shortest_edge": 20}})").find("where: crop_size"), std::string::npos);
+  EXPECT_NE(complaint(R"({"size": -3})").find("where: size"), std::string::npos);
+  EXPECT_NE(complaint(R"({"image_mean": [0.5]})").find("where: image_mean"), std::string::npos);
+  EXPECT_NE(complaint(R"({"image_std": [0, 1, 1]})").find("where: image_std"), std::string::npos);
+  EXPECT_NE(complaint(R"({"do_resize": "yes"})").find("where: do_resize"), std::string::npos);
+  EXPECT_NE(complaint(R"({"do_center_crop": false})").find("different sizes"), std::string::npos);
+  EXPECT_NE(complaint(R"({"image_processor_type": "SiglipImageProcessor"})").find("SiglipImageProcessor"), std::string::npos);
+}
+
+TEST(ImageProcessor, IsFoundInBothFilesAndMissedByName) {
+  const std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / "image_processor_test";
+  std::filesystem::remove_all(folder);
+  std::filesystem::create_directories(folder);
+  try {
+    ImageProcessor::load(folder);
+    ADD_FAILURE();
+  } catch (const UserError& error) {
+    EXPECT_NE(std::string(error.what()).find(folder.string()), std::string::npos);
+    EXPECT_NE(std::string(error.what()).find("preprocessor_config.json"), std::string::npos);
+  }
+  std::ofstream(folder / "processor_config.json") << R"({"image_processor": {"size": 32, "crop_size": 30}})";
+  EXPECT_EQ(ImageProcessor::load(folder).shortest_edge, 32);
+  std::ofstream(folder / "preprocessor_config.json") << R"({"size": 48, "resample": 7})";
+  try {
+    ImageProcessor::load(folder);
+    ADD_FAILURE();
+  } catch (const UserError& error) {
+    EXPECT_NE(std::string(error.what()).find("preprocessor_config.json, resample"), std::string::npos) << error.what();
+  }
+  std::filesystem::remove_all(folder);
+}
+
+}  // namespace
+}  // namespace multimeditron
