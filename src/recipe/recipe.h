@@ -18,21 +18,21 @@ enum class LabelMask { kOriginal, kAssistant };
 
 /// An entry of `loaders`: where the images of one modality come from.
 struct LoaderSpec {
-  std::string loader_type;               ///< raw-image, fs-image, raw-volume, fs-volume
+  std::string loader_type;  ///< raw-image, fs-image, raw-volume, fs-volume
   std::string modality_type = "image";
-  std::string base_path;                 ///< fs-*: paths in the data set are relative to it
+  std::string base_path;  ///< fs-*: paths in the data set are relative to it
 };
 
 /// An entry of `modalities`: an encoder and its projector.
 struct ModalitySpec {
-  std::string model_type;                ///< meditron_clip, meditron_biomedclip, moe_meditron_clip, moe_meditron_clip_pep
+  std::string model_type;  ///< meditron_clip, meditron_biomedclip, moe_meditron_clip, moe_meditron_clip_pep
   std::string modality_type = "image";
-  std::string clip_name;                 ///< hub id or folder
-  std::string image_processor;           ///< hub id or folder; default: clip_name
-  int64_t hidden_size = 0;               ///< the LLM's width; must equal token_size
+  std::string clip_name;        ///< hub id or folder
+  std::string image_processor;  ///< hub id or folder; default: clip_name
+  int64_t hidden_size = 0;      ///< the LLM's width; must equal token_size
   std::string projection_type = "mlp";
   bool use_2d_position_ids = false;
-  bool trust_remote_code = false;        ///< accepted; no remote code is ever run
+  bool trust_remote_code = false;  ///< accepted; no remote code is ever run
   std::vector<std::string> expert_clip_names;
   std::string gating_path;
   std::string fusion_method = "weighted_average";
@@ -48,7 +48,7 @@ struct ModalitySpec {
 
 /// An entry of `datasets`.
 struct DatasetSpec {
-  std::string packed_path;               ///< folder, file, glob or hub id
+  std::string packed_path;  ///< folder, file, glob or hub id
   std::optional<double> weight;
   std::optional<int64_t> max_samples;
 };
@@ -60,20 +60,20 @@ struct CustomLr {
 
 /// A whole, validated recipe: variables expanded, every key known, every value in range.
 struct Recipe {
-  std::filesystem::path file;            ///< where it was read from
+  std::filesystem::path file;  ///< where it was read from
   std::string base_llm;
-  std::string base_model;                ///< empty: build the model from base_llm and the modalities
-  bool resume = false;                   ///< `resume_from_checkpoint: true`: resume from base_model
-  std::string resume_path;               ///< `resume_from_checkpoint: PATH`
+  std::string base_model;   ///< empty: build the model from base_llm and the modalities
+  bool resume = false;      ///< `resume_from_checkpoint: true`: resume from base_model
+  std::string resume_path;  ///< `resume_from_checkpoint: PATH`
   std::string wandb_run_id;
   std::string attachment_token = "<|reserved_special_token_0|>";
   std::optional<TokenizerType> tokenizer_type;
-  int64_t token_size = 0;                ///< the LLM's hidden_size; 0 where not given
+  int64_t token_size = 0;  ///< the LLM's hidden_size; 0 where not given
   bool truncation = false;
   std::optional<int64_t> max_sequence_length;
   int64_t seed = 0;
   bool pack_sequences = false;
-  int64_t max_length = 0;                ///< slots of a pack; 0: max_sequence_length
+  int64_t max_length = 0;  ///< slots of a pack; 0: max_sequence_length
   CustomLr custom_lr;
   std::vector<LoaderSpec> loaders;
   std::vector<ModalitySpec> modalities;
@@ -83,8 +83,8 @@ struct Recipe {
   // Ours
   LabelMask label_mask = LabelMask::kOriginal;
   std::string loss_reduction = "micro_batch";  ///< micro_batch (the original's mean of means), token
-  double max_bad_samples = 0.01;         ///< share of the samples seen that may be unusable before the run ends
-  std::string logging_level = "step";    ///< step, micro (metrics.jsonl also has each micro-batch)
+  double max_bad_samples = 0.01;               ///< share of the samples seen that may be unusable before the run ends
+  std::string logging_level = "step";          ///< step, micro (metrics.jsonl also has each micro-batch)
 
   /// The effective recipe as YAML, defaults included: written into the output folder.
   std::string effective_yaml;
@@ -98,9 +98,9 @@ struct Recipe {
 /// and checks everything that needs no other file. Throws UserErrors with all mistakes found, each with file:line:column.
 Recipe load_recipe(const std::filesystem::path& file, std::span<const std::string> overrides);
 
-const char* to_string(TrainingMode mode);     // "ALIGNMENT"
-const char* to_string(TokenizerType type);    // "qwen3"
-const char* to_string(LabelMask mask);        // "original"
+const char* to_string(TrainingMode mode);   // "ALIGNMENT"
+const char* to_string(TokenizerType type);  // "qwen3"
+const char* to_string(LabelMask mask);      // "original"
 std::optional<TokenizerType> parse_tokenizer_type(const std::string& name);
 
 /// Lines that differ between two effective recipes, for the message "output folder of another recipe".
@@ -108,5 +108,8 @@ std::string recipe_difference(const std::string& old_yaml, const std::string& ne
 
 /// Every key with its type, default and meaning, as a JSON Schema for editors (`multimeditron schema`).
 std::string recipe_json_schema();
+
+/// The same for people: the text of docs/recipe.md (`multimeditron schema --markdown`).
+std::string recipe_reference_page();
 
 }  // namespace multimeditron
