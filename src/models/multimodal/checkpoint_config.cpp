@@ -1,0 +1,119 @@
+#include "models/multimodal/checkpoint_config.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/hub.h"
+#include "models/config_reader.h"
+
+namespace multimeditron {
+namespace {
+
+namespace fs = std::filesystem;
+
+ModalityConfig read_modality(const Json& json, const std::string& where, const fs::path& folder, size_t k) {
+  const ConfigReader reader(json, where);
+  ModalityConfig config;
+  config.spec.model_type = reader.string("model_type", "");
+  config.spec.modality_type = reader.string("modality_type", "image");
+  config.spec.clip_name = reader.string("clip_name", "");
+  config.spec.hidden_size = reader.integer("hidden_size");
+  config.spec.projection_type = reader.string("projection_type", "mlp");
+  config.spec.use_2d_position_ids = reader.boolean("use_2d_position_ids", false);
+  if (config.spec.model_type != "meditron_clip") return config;  // refused later, with its name
+  if (reader.has("clip_config")) {
+    config.clip = ClipVisionConfig::from_json(reader.object("clip_config"), where + ", clip_config");
+    config.processor = ImageProcessor::from_json(reader.object("image_processor_config"));
+    return config;
+  }
+  const fs::path clip = resolve_hub_path(config.spec.clip_name, folder, HubKind::kModel, fmt::format("clip_name of modality {} in config.json", k));
+  config.clip = ClipVisionConfig::from_json(read_json(clip / "config.json"), (clip / "config.json").string());
+  config.processor = ImageProcessor::load(clip);
+  return config;
+}
+
+}  // namespace
+
+ModelConfig read_checkpoint_config(const Json& json, const fs::path& folder, const std::string& base_llm) {
+  const std::string where = (folder / "config.json").string();
+  const ConfigReader reader(json, where);
+  ModelConfig config;
+  config.llm_path = reader.string("llm_path", "");
+  if (reader.has("llm_config")) {
+    config.llm = read_decoder_config(reader.object("llm_config"), where + ", llm_config");
+  } else {
+    std::optional<fs::path> llm = find_in_hub(config.llm_path, folder, HubKind::kModel);
+    if (!llm && !base_llm.empty()) llm = find_in_hub(base_llm, folder, HubKind::kModel);
+    if (!llm) llm = resolve_hub_path(config.llm_path, folder, HubKind::kModel, "llm_path in config.json");
+    config.llm = read_decoder_config(read_json(*llm / "config.json"), (*llm / "config.json").string());
+    if (fs::exists(*llm / "generation_config.json")) config.generation_config = read_json(*llm / "generation_config.json");
+  }
+  config.llm.vocab_size = reader.integer("vocab_size", config.llm.vocab_size);
+  config.truncation = reader.boolean("truncation", false);
+  if (reader.has("max_sequence_length")) config.max_sequence_length = reader.integer("max_sequence_length");
+  if (reader.has("attachment_token_idx")) config.attachment_token_id = json.at("attachment_token_idx").get<int64_t>();
+  config.attachment_token = reader.string("attachment_token", config.attachment_token_id >= 0 ? "" : "<|reserved_special_token_0|>");
+  if (reader.has("tokenizer_type")) config.tokenizer_type = parse_tokenizer_type(reader.string("tokenizer_type", ""));
+  if (fs::exists(folder / "generation_config.json")) config.generation_config = read_json(folder / "generation_config.json");
+
+  if (!reader.has("modalities") || !json.at("modalities").is_array()) {
+    throw UserError("a checkpoint's configuration lacks a key", {.where = where, .found = "no list `modalities`"});
+  }
+  const Json& modalities = json.at("modalities");
+  for (size_t k = 0; k < modalities.size(); ++k) config.modalities.push_back(read_modality(modalities[k], fmt::format("{}, modalities.{}", where, k), folder, k));
+  return config;
+}
+
+Json write_checkpoint_config(const ModelConfig& config, const std::string& dtype, const Tokenizer& tokenizer) {
+  Json llm = config.llm.json;
+  llm["vocab_size"] = config.llm.vocab_size;
+  llm.erase("torch_dtype");
+  llm["dtype"] = dtype;
+  if (config.modalities.empty()) return llm;
+
+  Json json;
+  json["architectures"] = {"MultiModalModelForCausalLM"};
+  json["attachment_token_idx"] = config.attachment_token_id;
+  json["dtype"] = dtype;
+  json["eos_token_idx"] = tokenizer.eos_token_id() ? Json(*tokenizer.eos_token_id()) : Json();
+  json["hidden_size"] = config.llm.hidden_size;
+  json["initializer_range"] = config.llm.initializer_range;
+  json["llm_path"] = config.llm_path;
+  json["max_sequence_length"] = config.max_sequence_length ? Json(*config.max_sequence_length) : Json();
+  json["modalities"] = Json::array();
+  for (const ModalityConfig& modality : config.modalities) {
+    json["modalities"].push_back({{"model_type", modality.spec.model_type},
+                                  {"modality_type", modality.spec.modality_type},
+                                  {"clip_name", modality.spec.clip_name},
+                                  {"hidden_size", modality.spec.hidden_size},
+                                  {"projection_type", modality.spec.projection_type},
+                                  {"use_2d_position_ids", modality.spec.use_2d_position_ids},
+                                  {"clip_config", modality.clip.json},
+                                  {"image_processor_config", modality.processor.config}});
+  }
+  json["model_type"] = "multimodal";
+  json["pad_token_idx"] = 0;
+  json["padding_side"] = "left";
+  json["truncation"] = config.truncation;
+  json["vocab_size"] = config.llm.vocab_size;
+  // What the original does not write: with these the checkpoint needs no other folder.
+  json["attachment_token"] = config.attachment_token;
+  if (config.tokenizer_type) json["tokenizer_type"] = to_string(*config.tokenizer_type);
+  json["llm_config"] = llm;
+  return json;
+}
+
+std::string canonical_tensor_name(const std::string& name) {
+  std::string result = name;
+  if (result.starts_with("modalities.")) result.replace(0, std::string("modalities.").size(), "modalities_with_projection.");
+  const std::string prefix = "modalities_with_projection.";
+  if (!result.starts_with(prefix)) return result;
+  const size_t dot = result.find('.', prefix.size());
+  if (dot == std::string::npos) return result;
+  std::string rest = result.substr(dot + 1);
+  if (rest.starts_with("modality.feature_extractor.")) rest = rest.substr(std::string("modality.").size());
+  if (rest.starts_with("projection.")) rest = "projector." + rest;
+  return result.substr(0, dot + 1) + rest;
+}
+
+}  // namespace multimeditron

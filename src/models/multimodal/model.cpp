@@ -1,0 +1,89 @@
+#include "models/multimodal/model.h"
+
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/index_add.h>
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
+
+namespace multimeditron {
+namespace {
+
+at::Tensor index_tensor(const std::vector<int64_t>& indices) {
+  return at::from_blob(const_cast<int64_t*>(indices.data()), {static_cast<int64_t>(indices.size())}, at::kLong);
+}
+
+}  // namespace
+
+MultimodalModel::MultimodalModel(ModelConfig config) : config_(std::move(config)), llm_(config_.llm) {
+  register_module("model", llm_);
+  for (size_t k = 0; k < config_.modalities.size(); ++k) {
+    modalities_.push_back(std::make_unique<ClipModality>(config_.modalities[k]));
+    register_module("modalities_with_projection." + std::to_string(k), *modalities_.back());
+  }
+}
+
+std::vector<Parameter*> MultimodalModel::parameters() {
+  std::vector<Parameter*> parameters;
+  visit("", [&](const std::string&, Parameter& parameter) { parameters.push_back(&parameter); });
+  return parameters;
+}
+
+void MultimodalModel::allocate(at::ScalarType dtype) {
+  dtype_ = dtype;
+  buckets_ = make_buckets("", "model");
+  for (auto& bucket : buckets_) multimeditron::allocate(*bucket, dtype);
+}
+
+void MultimodalModel::set_training_mode(TrainingMode mode, at::ScalarType grad_dtype) {
+  for (auto& bucket : buckets_) {
+    const std::string& name = bucket->name;
+    const bool llm = name.starts_with("model.");
+    const bool projector = name.ends_with(".projector");
+    const bool vision = name.ends_with(".feature_extractor.vision_model");  // post_layernorm and the text tower have buckets of their own
+    const bool trained = (llm && mode != TrainingMode::kAlignment) || (projector && mode != TrainingMode::kLmOnly) ||
+                         (vision && mode == TrainingMode::kFull);
+    set_trained(*bucket, trained, grad_dtype);
+  }
+}
+
+at::Tensor MultimodalModel::embed(const MicroBatch& batch, ClipModality::Saved* saved) {
+  at::Tensor embeddings = llm_.embed(batch.input_ids);
+  if (batch.placeholders.empty()) return embeddings;
+  const at::Tensor projected = modalities_.front()->forward(batch.pixel_values, saved);  // [U, P, hidden_size]
+  const at::Tensor images = projected.index_select(0, index_tensor(batch.image_of)).flatten(0, 1);
+  return embeddings.index_copy_(0, index_tensor(batch.placeholders), images);
+}
+
+MultimodalModel::Loss MultimodalModel::evaluate(const MicroBatch& batch) {
+  if (batch.targets.empty()) return {};
+  const at::Tensor hidden = llm_.forward_layers(embed(batch, nullptr), batch.layout, nullptr, false);
+  const auto result = llm_.head_loss(hidden.index_select(0, index_tensor(batch.label_rows)), batch.targets, 0);
+  return {.sum = result.loss_sum, .num_labels = batch.num_labels()};
+}
+
+MultimodalModel::Loss MultimodalModel::forward_backward(const MicroBatch& batch, double scale, bool gradient_checkpointing) {
+  if (batch.targets.empty()) return {};
+  const at::Tensor label_rows = index_tensor(batch.label_rows);
+  ClipModality::Saved modality_saved;
+  CausalLm::Saved saved;
+
+  const at::Tensor embeddings = embed(batch, &modality_saved);
+  const at::Tensor hidden = llm_.forward_layers(embeddings, batch.layout, &saved, gradient_checkpointing);
+  const auto head = llm_.head_loss(hidden.index_select(0, label_rows), batch.targets, scale);
+  const Loss loss{.sum = head.loss_sum, .num_labels = batch.num_labels()};
+
+  const bool llm_trained = llm_.embed_tokens().is_trained;
+  if (!llm_trained && modality_saved.parameters.empty()) return loss;  // nothing below the head is trained in this micro-batch
+  at::Tensor grad = at::zeros_like(hidden).index_copy_(0, label_rows, head.grad_rows);
+  grad = llm_.backward_layers(grad, batch.layout, saved);
+  llm_.embed_backward(batch.input_ids, grad, batch.placeholders);
+  if (!modality_saved.parameters.empty()) {
+    const at::Tensor grad_images = grad.index_select(0, index_tensor(batch.placeholders))
+                                       .view({static_cast<int64_t>(batch.image_of.size()), embeddings_per_image(), -1});
+    const at::Tensor grad_projected = at::zeros_like(modality_saved.output).index_add_(0, index_tensor(batch.image_of), grad_images);
+    modalities_.front()->backward(grad_projected, modality_saved);
+  }
+  return loss;
+}
+
+}  // namespace multimeditron

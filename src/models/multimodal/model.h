@@ -1,0 +1,71 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "models/batch.h"
+#include "models/language/causal_lm.h"
+#include "models/multimodal/modality.h"
+#include "recipe/recipe.h"
+
+namespace multimeditron {
+
+/// All that a checkpoint's config.json says, and what is needed to build the module tree.
+struct ModelConfig {
+  DecoderConfig llm;
+  std::vector<ModalityConfig> modalities;            ///< empty: a plain language model
+  std::string attachment_token;
+  int64_t attachment_token_id = -1;
+  std::optional<TokenizerType> tokenizer_type;
+  std::string llm_path;                              ///< where the LLM came from; informative
+  Json generation_config;                            ///< of the LLM; null where it has none
+  bool truncation = false;
+  std::optional<int64_t> max_sequence_length;
+};
+
+/// A language model that sees: an LLM, and for each modality an encoder with its projector, whose embeddings replace the attachment placeholders.
+class MultimodalModel : public Module {
+ public:
+  explicit MultimodalModel(ModelConfig config);
+
+  const ModelConfig& config() const { return config_; }
+  CausalLm& llm() { return llm_; }
+  std::vector<std::unique_ptr<ClipModality>>& modalities() { return modalities_; }
+  std::vector<std::unique_ptr<Bucket>>& buckets() { return buckets_; }
+  int64_t embeddings_per_image() const { return modalities_.empty() ? 0 : modalities_.front()->embeddings_per_image(); }
+  /// Every parameter under its full checkpoint name, in the tree's order.
+  std::vector<Parameter*> parameters();
+
+  /// Gathers the parameters into buckets and allocates these. To be called once, after the last passenger has been added.
+  void allocate(at::ScalarType dtype);
+  at::ScalarType dtype() const { return dtype_; }
+
+  /// Marks what `mode` trains (ALIGNMENT: projectors; END2END: LLM and projectors; LM_ONLY: LLM; FULL: all but what is never computed with)
+  /// and gives it gradients of `grad_dtype`.
+  void set_training_mode(TrainingMode mode, at::ScalarType grad_dtype);
+
+  /// Token embeddings with the images' in their places: [T, hidden_size]. `saved` as in ClipModality::forward.
+  at::Tensor embed(const MicroBatch& batch, ClipModality::Saved* saved);
+
+  struct Loss {
+    double sum = 0;            ///< of the cross entropies of the labelled tokens
+    int64_t num_labels = 0;
+  };
+  /// Loss of a micro-batch, no gradients.
+  Loss evaluate(const MicroBatch& batch);
+  /// Forward and backward: adds the gradient of `scale` * (sum of cross entropies) to the trained buckets.
+  Loss forward_backward(const MicroBatch& batch, double scale, bool gradient_checkpointing);
+
+ private:
+  ModelConfig config_;
+  CausalLm llm_;
+  std::vector<std::unique_ptr<ClipModality>> modalities_;
+  std::vector<std::unique_ptr<Bucket>> buckets_;
+  at::ScalarType dtype_ = at::kFloat;
+};
+
+}  // namespace multimeditron

@@ -1,0 +1,369 @@
+#include "models/multimodal/pretrained.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/normal.h>
+#include <fmt/format.h>
+
+#include <map>
+
+#include "base/error.h"
+#include "base/hub.h"
+#include "base/log.h"
+#include "checkpoint/folder.h"
+#include "models/multimodal/checkpoint_config.h"
+
+namespace multimeditron {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kEmbedding = "model.model.embed_tokens.weight";
+constexpr const char* kHead = "model.lm_head.weight";
+
+/// Where each tensor of the model comes from: our full name -> a view into a mapped file.
+class Sources {
+ public:
+  /// All tensors of `path`, under `rename(name)` (empty: left out).
+  void add(const fs::path& path, const std::function<std::string(const std::string&)>& rename) {
+    readers_.push_back(std::make_unique<SafetensorsReader>(path));
+    for (const auto& [name, view] : readers_.back()->tensors()) {
+      const std::string ours = rename(name);
+      if (!ours.empty()) found_.insert_or_assign(ours, Found{&view, readers_.back()->file_of(name), name});
+    }
+  }
+
+  struct Found {
+    const TensorView* view;
+    fs::path file;
+    std::string name;
+  };
+  const Found* find(const std::string& name) const {
+    const auto entry = found_.find(name);
+    return entry == found_.end() ? nullptr : &entry->second;
+  }
+  const std::map<std::string, Found>& all() const { return found_; }
+
+ private:
+  std::vector<std::unique_ptr<SafetensorsReader>> readers_;
+  std::map<std::string, Found> found_;
+};
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  return fmt::format("[{}]", fmt::join(shape, ", "));
+}
+
+/// A CLIPModel's tensors that the tree does not name (text tower, projections, logit_scale) become passengers.
+void add_passengers(MultimodalModel& model, const Sources& sources) {
+  for (size_t k = 0; k < model.modalities().size(); ++k) {
+    const std::string prefix = fmt::format("modalities_with_projection.{}.feature_extractor.", k);
+    for (const auto& [name, found] : sources.all()) {
+      if (!name.starts_with(prefix)) continue;
+      const std::string rest = name.substr(prefix.size());
+      if (rest.starts_with("vision_model.") || rest.ends_with("position_ids")) continue;
+      model.modalities()[k]->add_passenger(rest, found.view->shape);
+    }
+  }
+}
+
+/// Copies rows of the embedding or the head; rows that the file lacks are drawn.
+void copy_rows(Parameter& parameter, const at::Tensor& source, double initializer_range, uint64_t seed) {
+  const int64_t rows = std::min(parameter.shape[0], source.size(0));
+  parameter.data.narrow(0, 0, rows).copy_(source.narrow(0, 0, rows));
+  if (rows == parameter.shape[0]) return;
+  at::Generator generator = at::detail::createCPUGenerator(seed);
+  const std::vector<int64_t> shape{parameter.shape[0] - rows, parameter.shape[1]};
+  parameter.data.narrow(0, rows, shape[0]).copy_(at::normal(0.0, initializer_range, shape, generator, at::kFloat));
+}
+
+/// `resize_vocabulary`: embedding and head may have other rows than the file's. `draw_projector`: a projector that no file has is drawn.
+void copy_weights(MultimodalModel& model, const Sources& sources, const fs::path& folder, bool resize_vocabulary, bool draw_projector, uint64_t seed) {
+  std::vector<std::string> missing;
+  std::vector<UserError> errors;
+  for (Parameter* parameter : model.parameters()) {
+    const Sources::Found* found = sources.find(parameter->name);
+    if (found == nullptr) {
+      if (!(draw_projector && parameter->name.find(".projector.") != std::string::npos)) missing.push_back(parameter->name);
+      continue;
+    }
+    const bool table = resize_vocabulary && (parameter->name == kEmbedding || parameter->name == kHead);
+    std::vector<int64_t> expected = parameter->shape;
+    if (table && found->view->shape.size() == 2) expected[0] = found->view->shape[0];
+    if (found->view->shape != expected) {
+      errors.emplace_back("a tensor has the wrong shape",
+                          UserError::Details{.where = fmt::format("{}, tensor {}", found->file.string(), found->name),
+                                             .found = fmt::format("{} where {} was expected", shape_text(found->view->shape), shape_text(expected)),
+                                             .fix = "check that config.json and the weights belong together"});
+      continue;
+    }
+    if (!errors.empty() || !missing.empty()) continue;
+    if (table) {
+      copy_rows(*parameter, to_tensor(*found->view), model.config().llm.initializer_range, seed + 1);
+    } else {
+      parameter->data.copy_(to_tensor(*found->view));
+    }
+  }
+  if (!missing.empty()) {
+    const size_t shown = std::min<size_t>(missing.size(), 5);
+    std::string names = fmt::format("{}", fmt::join(missing.begin(), missing.begin() + static_cast<std::ptrdiff_t>(shown), ", "));
+    if (missing.size() > shown) names += fmt::format(" and {} more", missing.size() - shown);
+    errors.insert(errors.begin(), UserError("tensors are missing", {.where = folder.string(),
+                                                                    .found = "no " + names,
+                                                                    .fix = "check that config.json and the weights belong together"}));
+  }
+  if (!errors.empty()) throw UserErrors(std::move(errors));
+  std::vector<std::string> unknown;
+  std::map<std::string, bool> known;
+  for (const Parameter* parameter : model.parameters()) known[parameter->name] = true;
+  for (const auto& [name, found] : sources.all()) {
+    const bool ignored = name == kHead || name.ends_with("position_ids") || name.ends_with("rotary_emb.inv_freq");
+    if (!ignored && !known.contains(name)) unknown.push_back(found.name);
+  }
+  if (!unknown.empty()) {
+    warn(fmt::format("{}: {} tensor(s) do not belong to this model and are left out, the first is {}", folder.string(), unknown.size(), unknown.front()));
+  }
+  if (draw_projector) {
+    for (auto& modality : model.modalities()) modality->projector().initialise(seed);
+  }
+}
+
+/// Reads the configuration of an encoder and its processor from the folder that `spec.clip_name` names.
+ModalityConfig modality_from_folder(const ModalitySpec& spec, const fs::path& folder) {
+  return {.spec = spec,
+          .clip = ClipVisionConfig::from_json(read_json(folder / "config.json"), (folder / "config.json").string()),
+          .processor = ImageProcessor::load(folder)};
+}
+
+void check_supported(const ModalitySpec& spec, const std::string& where) {
+  if (spec.model_type != "meditron_clip") {
+    throw UserError("this kind of modality cannot be run by this version",
+                    {.where = where + ", key model_type", .found = spec.model_type, .fix = "use meditron_clip"});
+  }
+  if (spec.projection_type != "mlp") {
+    throw UserError("this kind of projector cannot be run by this version",
+                    {.where = where + ", key projection_type", .found = spec.projection_type, .fix = "use mlp"});
+  }
+  if (spec.use_2d_position_ids) {
+    throw UserError("two-dimensional position ids cannot be run by this version", {.where = where + ", key use_2d_position_ids", .found = "true"});
+  }
+}
+
+void check_encoder(const ModalityConfig& modality, int64_t hidden_size, const std::string& where) {
+  const int64_t size = modality.clip.image_size;
+  if (modality.processor.height() != size || modality.processor.width() != size) {
+    throw UserError("the image processor and the encoder do not fit together",
+                    {.where = where,
+                     .found = fmt::format("the processor makes {} x {} pixels, the encoder takes {} x {}", modality.processor.width(),
+                                          modality.processor.height(), size, size),
+                     .fix = "use the preprocessor_config.json of this encoder"});
+  }
+  if (modality.spec.hidden_size != hidden_size) {
+    throw UserError("the projector's width differs from the language model's",
+                    {.where = where + ", key hidden_size",
+                     .found = fmt::format("{}; the language model's hidden_size is {}", modality.spec.hidden_size, hidden_size),
+                     .fix = fmt::format("write hidden_size: {}", hidden_size)});
+  }
+}
+
+void check_token_size(const Recipe& recipe, const DecoderConfig& llm, const std::string& source) {
+  if (recipe.token_size != 0 && recipe.token_size != llm.hidden_size) {
+    throw UserError("token_size differs from the language model's hidden_size",
+                    {.where = recipe.file.string() + ", key token_size",
+                     .found = fmt::format("{}; {} has hidden_size {}", recipe.token_size, source, llm.hidden_size),
+                     .fix = fmt::format("write token_size: {}", llm.hidden_size)});
+  }
+}
+
+Pretrained finish(ModelConfig config, Tokenizer tokenizer, const Sources* sources, const fs::path& folder, at::ScalarType dtype, bool resize_vocabulary,
+                  bool draw_projector, uint64_t seed) {
+  Pretrained result{.model = std::make_unique<MultimodalModel>(std::move(config)),
+                    .tokenizer = std::make_unique<Tokenizer>(std::move(tokenizer)),
+                    .source = folder};
+  if (sources != nullptr) {
+    add_passengers(*result.model, *sources);
+    result.model->allocate(dtype);
+    copy_weights(*result.model, *sources, folder, resize_vocabulary, draw_projector, seed);
+  }
+  return result;
+}
+
+Pretrained load_from_parts(const Recipe& recipe, at::ScalarType dtype, bool shapes_only) {
+  const fs::path near = recipe.file.parent_path();
+  const fs::path folder = resolve_hub_path(recipe.base_llm, near, HubKind::kModel, "base_llm");
+  ModelConfig config;
+  const Json json = read_json(folder / "config.json");
+  if (json.value("model_type", "") == "multimodal") {
+    throw UserError("base_llm names a multimodal checkpoint",
+                    {.where = recipe.file.string() + ", key base_llm", .found = folder.string(), .fix = "name it in `base_model`"});
+  }
+  config.llm = read_decoder_config(json, (folder / "config.json").string());
+  check_token_size(recipe, config.llm, folder.string());
+  config.llm_path = recipe.base_llm;
+  config.tokenizer_type = recipe.tokenizer_type;
+  config.truncation = recipe.truncation;
+  config.max_sequence_length = recipe.max_sequence_length;
+  if (fs::exists(folder / "generation_config.json")) config.generation_config = read_json(folder / "generation_config.json");
+
+  Tokenizer tokenizer = Tokenizer::load(folder);
+  std::vector<fs::path> clip_folders;
+  for (size_t k = 0; k < recipe.modalities.size(); ++k) {
+    const ModalitySpec& spec = recipe.modalities[k];
+    const std::string where = fmt::format("{}, modalities.{}", recipe.file.string(), k);
+    check_supported(spec, where);
+    clip_folders.push_back(resolve_hub_path(spec.clip_name, near, HubKind::kModel, fmt::format("modalities.{}.clip_name", k)));
+    config.modalities.push_back(modality_from_folder(spec, clip_folders.back()));
+    check_encoder(config.modalities.back(), config.llm.hidden_size, where);
+  }
+  const int64_t file_rows = config.llm.vocab_size;
+  if (!config.modalities.empty()) {
+    config.attachment_token = recipe.attachment_token;
+    config.attachment_token_id = tokenizer.add_special_token(recipe.attachment_token);
+    config.llm.vocab_size = tokenizer.size();  // the embedding has as many rows as the tokenizer, as in the original's checkpoints
+  } else if (tokenizer.size() > file_rows) {
+    throw UserError("the tokenizer has more tokens than the model's embedding has rows",
+                    {.where = folder.string(), .found = fmt::format("{} tokens, vocab_size {}", tokenizer.size(), file_rows)});
+  }
+  Sources sources;
+  if (!shapes_only) {
+    sources.add(folder, [](const std::string& name) { return "model." + name; });
+    for (size_t k = 0; k < clip_folders.size(); ++k) {
+      sources.add(clip_folders[k], [&](const std::string& name) { return fmt::format("modalities_with_projection.{}.feature_extractor.{}", k, name); });
+    }
+  }
+  return finish(std::move(config), std::move(tokenizer), shapes_only ? nullptr : &sources, folder, dtype, !recipe.modalities.empty(), true,
+                static_cast<uint64_t>(recipe.seed));
+}
+
+/// The recipe's modalities where a checkpoint decides: a difference is worth a warning, our own keys count.
+void compare_with_recipe(ModelConfig& config, const Recipe& recipe) {
+  std::vector<std::string> keys;
+  if (config.modalities.size() != recipe.modalities.size()) {
+    if (!recipe.modalities.empty()) keys.push_back(fmt::format("modalities ({} entries, the checkpoint has {})", recipe.modalities.size(), config.modalities.size()));
+  } else {
+    for (size_t k = 0; k < config.modalities.size(); ++k) {
+      const ModalitySpec &theirs = config.modalities[k].spec, &ours = recipe.modalities[k];
+      const auto compare = [&](const char* key, const auto& a, const auto& b) {
+        if (a != b) keys.push_back(fmt::format("modalities.{}.{} ({}; the checkpoint has {})", k, key, b, a));
+      };
+      compare("model_type", theirs.model_type, ours.model_type);
+      // The same encoder may be named by another path: its last component tells.
+      if (fs::path(theirs.clip_name).filename() != fs::path(ours.clip_name).filename()) compare("clip_name", theirs.clip_name, ours.clip_name);
+      compare("hidden_size", theirs.hidden_size, ours.hidden_size);
+      compare("projection_type", theirs.projection_type, ours.projection_type);
+    }
+  }
+  if (!keys.empty()) {
+    warn(fmt::format("{}: the checkpoint in base_model decides the architecture; not used: {}", recipe.file.string(), fmt::join(keys, ", ")));
+  }
+}
+
+Pretrained load_checkpoint_with(const fs::path& folder, at::ScalarType dtype, const Recipe* recipe, const std::string& base_llm, bool shapes_only) {
+  const fs::path file = folder / "config.json";
+  const Json json = read_json(file);
+  if (json.value("model_type", "") != "multimodal") {
+    ModelConfig config;
+    config.llm = read_decoder_config(json, file.string());
+    if (recipe != nullptr && !recipe->modalities.empty()) {
+      throw UserError("base_model is a plain language model, but the recipe has modalities",
+                      {.where = recipe->file.string() + ", key base_model", .found = folder.string(), .fix = "name it in `base_llm` and leave base_model empty"});
+    }
+    if (fs::exists(folder / "generation_config.json")) config.generation_config = read_json(folder / "generation_config.json");
+    config.tokenizer_type = recipe != nullptr ? recipe->tokenizer_type : std::nullopt;
+    Sources sources;
+    if (!shapes_only) sources.add(folder, [](const std::string& name) { return "model." + name; });
+    return finish(std::move(config), Tokenizer::load(folder), shapes_only ? nullptr : &sources, folder, dtype, false, false, 0);
+  }
+  ModelConfig config = read_checkpoint_config(json, folder, base_llm);
+  Tokenizer tokenizer = Tokenizer::load(folder);
+  for (size_t k = 0; k < config.modalities.size(); ++k) {
+    const std::string where = fmt::format("{}, modalities.{}", file.string(), k);
+    check_supported(config.modalities[k].spec, where);
+    check_encoder(config.modalities[k], config.llm.hidden_size, where);
+  }
+  if (recipe != nullptr) {
+    check_token_size(*recipe, config.llm, folder.string());
+    compare_with_recipe(config, *recipe);
+    config.tokenizer_type = recipe->tokenizer_type;
+    config.attachment_token = recipe->attachment_token;
+    config.truncation = recipe->truncation;
+    config.max_sequence_length = recipe->max_sequence_length;
+  }
+  if (config.attachment_token.empty()) config.attachment_token = tokenizer.token(config.attachment_token_id);
+  const std::optional<int64_t> id = tokenizer.token_id(config.attachment_token);
+  if (!id) {
+    throw UserError("the checkpoint's tokenizer does not know the attachment token",
+                    {.where = folder.string(), .found = "no token " + config.attachment_token, .fix = "set `attachment_token` to the one it was trained with"});
+  }
+  config.attachment_token_id = *id;
+  if (tokenizer.size() > config.llm.vocab_size) {
+    throw UserError("the tokenizer has more tokens than the model's embedding has rows",
+                    {.where = folder.string(), .found = fmt::format("{} tokens, vocab_size {}", tokenizer.size(), config.llm.vocab_size)});
+  }
+  Sources sources;
+  if (!shapes_only) sources.add(folder, canonical_tensor_name);
+  return finish(std::move(config), std::move(tokenizer), shapes_only ? nullptr : &sources, folder, dtype, false, false, 0);
+}
+
+}  // namespace
+
+at::Tensor to_tensor(const TensorView& view) {
+  at::ScalarType type = at::kFloat;
+  switch (view.dtype) {
+    case DType::kF64: type = at::kDouble; break;
+    case DType::kF32: type = at::kFloat; break;
+    case DType::kF16: type = at::kHalf; break;
+    case DType::kBF16: type = at::kBFloat16; break;
+    case DType::kI64: type = at::kLong; break;
+    case DType::kI32: type = at::kInt; break;
+    case DType::kI16: type = at::kShort; break;
+    case DType::kI8: type = at::kChar; break;
+    case DType::kU8: type = at::kByte; break;
+    case DType::kBool: type = at::kBool; break;
+  }
+  return at::from_blob(const_cast<std::byte*>(view.bytes.data()), view.shape, type);
+}
+
+DType dtype_of(at::ScalarType type) {
+  TORCH_CHECK(type == at::kFloat || type == at::kBFloat16);
+  return type == at::kFloat ? DType::kF32 : DType::kBF16;
+}
+
+Pretrained load_from_recipe(const Recipe& recipe, at::ScalarType dtype, bool shapes_only) {
+  if (recipe.base_model.empty()) return load_from_parts(recipe, dtype, shapes_only);
+  const auto found = find_in_hub(recipe.base_model, recipe.file.parent_path(), HubKind::kModel);
+  const fs::path folder = resolve_checkpoint(found ? *found : fs::path(recipe.base_model));
+  return load_checkpoint_with(folder, dtype, &recipe, recipe.base_llm, shapes_only);
+}
+
+Pretrained load_checkpoint(const fs::path& folder, at::ScalarType dtype, const std::string& base_llm, bool shapes_only) {
+  return load_checkpoint_with(folder, dtype, nullptr, base_llm, shapes_only);
+}
+
+at::ScalarType stored_dtype(const fs::path& folder) {
+  const Json json = read_json(folder / "config.json");
+  const std::string name = json.contains("dtype") && json["dtype"].is_string() ? json["dtype"].get<std::string>() : json.value("torch_dtype", "float32");
+  return name == "float32" ? at::kFloat : at::kBFloat16;
+}
+
+void save_pretrained(MultimodalModel& model, const Tokenizer& tokenizer, const fs::path& folder) {
+  const bool plain = model.modalities().empty();
+  std::vector<TensorSource> tensors;
+  for (const Parameter* parameter : model.parameters()) {
+    tensors.push_back({.name = plain ? parameter->name.substr(std::string("model.").size()) : parameter->name,
+                       .dtype = dtype_of(parameter->data.scalar_type()),
+                       .shape = parameter->shape,
+                       .bytes = [parameter] {
+                         return std::span(static_cast<const std::byte*>(parameter->data.const_data_ptr()), parameter->data.nbytes());
+                       }});
+  }
+  write_safetensors(folder, "model", std::move(tensors));
+  const Json config = write_checkpoint_config(model.config(), model.dtype() == at::kFloat ? "float32" : "bfloat16", tokenizer);
+  write_file_atomic(folder / "config.json", config.dump(2) + "\n");
+  if (!model.config().generation_config.is_null()) {
+    write_file_atomic(folder / "generation_config.json", model.config().generation_config.dump(2) + "\n");
+  }
+  if (!plain) write_file_atomic(folder / "preprocessor_config.json", model.config().modalities.front().processor.config.dump(2) + "\n");
+  tokenizer.save(folder);
+}
+
+}  // namespace multimeditron

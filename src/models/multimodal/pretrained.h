@@ -1,0 +1,41 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "checkpoint/safetensors.h"
+#include "models/multimodal/model.h"
+#include "recipe/recipe.h"
+#include "text/tokenizer.h"
+
+namespace multimeditron {
+
+/// A model with its tokenizer (which has the attachment token).
+struct Pretrained {
+  std::unique_ptr<MultimodalModel> model;
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::filesystem::path source;               ///< the folder of the LLM or checkpoint
+};
+
+/// The model that a recipe starts from: `base_model` (a checkpoint: its config decides the architecture), or `base_llm` with the encoders named in
+/// `modalities` and a new projector drawn from the recipe's seed. Weights in `dtype`. `shapes_only`: the tree without memory or weights.
+/// Throws UserError for whatever is missing, truncated, misshapen or does not fit together.
+Pretrained load_from_recipe(const Recipe& recipe, at::ScalarType dtype, bool shapes_only = false);
+
+/// A checkpoint folder, ours or the original's, or a plain language model. Parts that it names but does not carry are looked for as base/hub.h says,
+/// last in `base_llm` where given.
+Pretrained load_checkpoint(const std::filesystem::path& folder, at::ScalarType dtype, const std::string& base_llm = "", bool shapes_only = false);
+
+/// The dtype in which a checkpoint's tensors are stored (its config's `dtype` or `torch_dtype`): for `generate --dtype auto`.
+at::ScalarType stored_dtype(const std::filesystem::path& folder);
+
+/// config.json, model.safetensors (sharded where large), tokenizer and processor files: the original's layout, self-contained. A model without
+/// modalities becomes a plain language model's folder. Only parameters are read; call it inside write_checkpoint_folder.
+void save_pretrained(MultimodalModel& model, const Tokenizer& tokenizer, const std::filesystem::path& folder);
+
+/// A tensor that shares the view's memory, and the safetensors dtype of a tensor.
+at::Tensor to_tensor(const TensorView& view);
+DType dtype_of(at::ScalarType type);
+
+}  // namespace multimeditron
