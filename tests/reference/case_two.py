@@ -25,7 +25,7 @@ from datasets import Dataset, Features, List, Value, disable_progress_bars
 from PIL import Image
 from safetensors.torch import save_file
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast, Qwen3Config
+from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 disable_progress_bars()
 DATA = Path(__file__).resolve().parent.parent / "data"
@@ -228,7 +228,7 @@ def make_models(root):
     parity.write_json(clip_folder / "preprocessor_config.json", processor)
 
     llm_config, clip_config = Qwen3Config(**llm), CLIPConfig.from_pretrained(clip_folder)
-    base = random_state(parity.Qwen3ForCausalLM(llm_config), SEED + 1)
+    base = random_state(Qwen3ForCausalLM(llm_config), SEED + 1)
     base["lm_head.weight"] *= 2  # sharper choices, hence margins
     base = {name: value.bfloat16() for name, value in base.items()}
     shards = {

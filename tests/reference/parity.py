@@ -20,7 +20,7 @@ from datasets import load_from_disk
 from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
-from transformers import AutoTokenizer, CLIPConfig, CLIPImageProcessorPil, CLIPModel, Qwen3Config, Qwen3ForCausalLM, get_scheduler
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, CLIPConfig, CLIPImageProcessorPil, CLIPModel, get_scheduler
 from transformers.trainer_pt_utils import get_parameter_names
 
 CASE = "qwen3_clip"
@@ -66,7 +66,7 @@ class MultimodalModel(nn.Module):
 
     def __init__(self, llm_config, clip_config):
         super().__init__()
-        self.model = Qwen3ForCausalLM(llm_config)
+        self.model = AutoModelForCausalLM.from_config(llm_config, dtype=torch.get_default_dtype())
         self.modalities_with_projection = nn.ModuleList([ClipWithProjection(clip_config, llm_config.hidden_size)])
 
     def embed(self, input_ids, pixel_values, attachment_id):
@@ -126,7 +126,7 @@ class Case:
         vision = self.root / self.config["modalities"][0]["clip_name"]
         self.clip_config = CLIPConfig.from_pretrained(vision, attn_implementation="eager")
         self.processor = CLIPImageProcessorPil.from_pretrained(vision)
-        self.llm_config = Qwen3Config.from_pretrained(self.root / self.config["llm_path"], attn_implementation="eager")
+        self.llm_config = AutoConfig.from_pretrained(self.root / self.config["llm_path"], attn_implementation="eager")
         self.llm_config.vocab_size = len(self.tokenizer)
         self.attachment_id = self.config["attachment_token_idx"]
         self.attachment = self.tokenizer.convert_ids_to_tokens(self.attachment_id)
