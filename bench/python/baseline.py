@@ -20,7 +20,15 @@ import sys
 import time
 from pathlib import Path
 
-PROCESS_START = time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19]) / os.sysconf("SC_CLK_TCK"))
+
+
+def process_start():
+    """When the kernel started this process, in seconds of time.time(): the imports below belong to the first step."""
+    ticks = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19])
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
+
+
+PROCESS_START = process_start()
 
 
 def parse_arguments():
@@ -129,8 +137,8 @@ class TrainedModel(MultimodalModel):
             loss = loss + 0.0 * sum(p.sum() for p in self.modalities_with_projection[0].projector.parameters())
         return {"loss": loss}
 
-    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs=None):
-        self.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs)
+    def gradient_checkpointing_enable(self, **kwargs):
+        self.model.gradient_checkpointing_enable(**kwargs)
 
 
 class Recorder(TrainerCallback):
