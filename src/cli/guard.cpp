@@ -13,7 +13,8 @@ namespace {
 
 void print(const char* title, const std::string& text) {
   std::fflush(stdout);
-  const std::string line = colour_on_stderr() ? fmt::format("\x1b[1;31m{}:\x1b[0m {}\n", title, text) : fmt::format("{}: {}\n", title, text);
+  const std::string line =
+      colour_on_stderr() ? fmt::format("\x1b[1;31m{}:\x1b[0m {}\n", title, text) : fmt::format("{}: {}\n", title, text);
   std::fwrite(line.data(), 1, line.size(), stderr);
 }
 

@@ -1,3 +1,6 @@
-int main() {
-  return 0;
+#include "cli/front.h"
+#include "cli/guard.h"
+
+int main(int argc, char** argv) {
+  return multimeditron::run_guarded([&] { return multimeditron::run_front(argc, argv); });
 }

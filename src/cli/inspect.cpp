@@ -1,0 +1,128 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <memory>
+
+#include "base/error.h"
+#include "cli/open_engine.h"
+#include "cli/subcommands.h"
+
+namespace multimeditron {
+namespace {
+
+struct Options {
+  std::string config, image, conversations;
+  std::vector<std::string> overrides;
+  int64_t index = 0, count = 1;
+  bool forward = false, gradients = false;
+  std::string training_mode;
+  std::string processor;
+  std::string tokenizer, tokenizer_type, attachment_token = "<|reserved_special_token_0|>", label_mask = "original";
+  int64_t embeddings_per_image = 4;
+  bool add_generation_prompt = false;
+  bool json = false;
+  std::string dump;
+};
+
+/// An option of another form of the command would be ignored in silence.
+void refuse(const CLI::App& app, const std::string& form, std::initializer_list<const char*> names) {
+  for (const char* name : names) {
+    if (app.get_option(name)->count() > 0)
+      throw UserError(fmt::format("`{}` has no meaning with `{}`", name, form), {.fix = "remove one of them"});
+  }
+}
+
+InspectSamples samples(const CLI::App& app, const Options& options) {
+  refuse(app, "--config",
+         {"--processor", "--tokenizer", "--tokenizer-type", "--embeddings-per-image", "--label-mask", "--add-generation-prompt"});
+  require_range(options.index >= 0, "--index", fmt::format("{}", options.index), "a row, counted from 0");
+  require_range(options.count >= 1, "--count", fmt::format("{}", options.count), "1 or more");
+  if (!options.training_mode.empty() && !options.gradients)
+    throw UserError("`--training-mode` has no meaning without `--gradients`", {.fix = "add `--gradients`"});
+  std::vector<std::string> overrides = options.overrides;
+  if (!options.training_mode.empty()) overrides.push_back("training_mode=" + options.training_mode);
+  return {load_and_show(options.config, overrides), options.index, options.count, options.forward || options.gradients, options.gradients};
+}
+
+InspectImage image(const CLI::App& app, const Options& options) {
+  refuse(app, "--image",
+         {"overrides", "--index", "--count", "--forward", "--gradients", "--training-mode", "--tokenizer", "--tokenizer-type",
+          "--embeddings-per-image", "--label-mask", "--add-generation-prompt"});
+  require_option(!options.processor.empty(), "--processor", "name the folder with preprocessor_config.json");
+  return {options.image, options.processor};
+}
+
+InspectConversations conversations(const CLI::App& app, const Options& options) {
+  refuse(app, "--conversations",
+         {"overrides", "--index", "--count", "--forward", "--gradients", "--training-mode", "--processor", "--dump"});
+  require_option(!options.tokenizer.empty(), "--tokenizer", "name the folder with tokenizer.json");
+  require_option(!options.tokenizer_type.empty(), "--tokenizer-type", "one of: llama, apertus, qwen3");
+  require_choice("--tokenizer-type", options.tokenizer_type, std::vector<std::string>{"llama", "apertus", "qwen3"});
+  require_choice("--label-mask", options.label_mask, std::vector<std::string>{"original", "assistant"});
+  require_range(options.embeddings_per_image >= 1, "--embeddings-per-image", fmt::format("{}", options.embeddings_per_image), "1 or more");
+  return {options.conversations,
+          options.tokenizer,
+          *parse_tokenizer_type(options.tokenizer_type),
+          options.attachment_token,
+          options.embeddings_per_image,
+          options.label_mask == "original" ? LabelMask::kOriginal : LabelMask::kAssistant,
+          options.add_generation_prompt};
+}
+
+int inspect(const CLI::App& app, const Options& options) {
+  const int forms = !options.config.empty() + !options.image.empty() + !options.conversations.empty();
+  if (forms != 1) {
+    throw UserError("`inspect` looks at one thing at a time",
+                    {.found = forms == 0 ? "nothing to look at" : "several of `--config`, `--image`, `--conversations`",
+                     .fix = "give one of `--config RECIPE`, `--image FILE`, `--conversations FILE`"});
+  }
+  InspectCommand command{.what = InspectImage{}, .json = options.json, .dump = options.dump};
+  if (!options.config.empty()) command.what = samples(app, options);
+  if (!options.image.empty()) command.what = image(app, options);
+  if (!options.conversations.empty()) command.what = conversations(app, options);
+  return run_engine(command);
+}
+
+}  // namespace
+
+void add_inspect(CLI::App& app, Action& action) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* inspect_app = add_subcommand(app, "inspect", "Show samples, an image or conversations as the model sees them",
+                                         "multimeditron inspect --config recipe.yaml --index 3 --forward --json");
+  inspect_app->add_option("--config", options->config, "Samples of this recipe's data sets")->type_name("RECIPE")->group("Samples");
+  inspect_app->add_option("overrides", options->overrides, "Changes to the recipe")->type_name("KEY=VALUE");
+  inspect_app->add_option("--index", options->index, "Row of the concatenated data sets, before shuffling (default 0)")
+      ->type_name("N")
+      ->group("Samples");
+  inspect_app->add_option("--count", options->count, "How many rows (default 1)")->type_name("K")->group("Samples");
+  inspect_app->add_flag("--forward", options->forward, "Run the model: loss, features, logits")->group("Samples");
+  inspect_app->add_flag("--gradients", options->gradients, "Run it backwards too: norm of each gradient")->group("Samples");
+  inspect_app->add_option("--training-mode", options->training_mode, "Gradients of this mode (default: the recipe's)")
+      ->type_name("ALIGNMENT|END2END|LM_ONLY|FULL")
+      ->group("Samples");
+  inspect_app->add_option("--image", options->image, "An image")->type_name("FILE")->group("Image");
+  inspect_app->add_option("--processor", options->processor, "Folder of its processor")->type_name("FOLDER")->group("Image");
+  inspect_app->add_option("--conversations", options->conversations, "JSONL, a line a conversation: {\"messages\": [...]}")
+      ->type_name("FILE")
+      ->group("Conversations");
+  inspect_app->add_option("--tokenizer", options->tokenizer, "Folder of the tokenizer")->type_name("FOLDER")->group("Conversations");
+  inspect_app->add_option("--tokenizer-type", options->tokenizer_type, "Whose role delimiters")
+      ->type_name("llama|apertus|qwen3")
+      ->group("Conversations");
+  inspect_app->add_option("--attachment-token", options->attachment_token, "Marks an image (default <|reserved_special_token_0|>)")
+      ->type_name("TOKEN")
+      ->group("Conversations");
+  inspect_app->add_option("--embeddings-per-image", options->embeddings_per_image, "Placeholders of an image (default 4)")
+      ->type_name("N")
+      ->group("Conversations");
+  inspect_app->add_option("--label-mask", options->label_mask, "What is learnt (default original)")
+      ->type_name("original|assistant")
+      ->group("Conversations");
+  inspect_app->add_flag("--add-generation-prompt", options->add_generation_prompt, "End with the assistant's header")
+      ->group("Conversations");
+  inspect_app->add_flag("--json", options->json, "One JSON object a line");
+  inspect_app->add_option("--dump", options->dump, "Write arrays to this folder (.npy)")->type_name("FOLDER");
+  inspect_app->callback([options, inspect_app, &action] { action = [options, inspect_app] { return inspect(*inspect_app, *options); }; });
+}
+
+}  // namespace multimeditron

@@ -1,0 +1,49 @@
+#include "cli/subcommands.h"
+
+#include <fmt/ranges.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdlib>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/suggest.h"
+
+namespace multimeditron {
+
+CLI::App* add_subcommand(CLI::App& app, const std::string& name, const std::string& description, const std::string& example) {
+  CLI::App* subcommand = app.add_subcommand(name, description);
+  subcommand->allow_extras();  // the front reports them, with the nearest option
+  subcommand->footer("Example:\n  " + example);
+  return subcommand;
+}
+
+Recipe load_and_show(const std::string& file, const std::vector<std::string>& overrides) {
+  Recipe recipe = load_recipe(file, overrides);
+  const char* rank = std::getenv("RANK");
+  if (rank == nullptr) rank = std::getenv("SLURM_PROCID");
+  if (rank == nullptr || std::string(rank) == "0") {
+    for (const std::string& text : recipe.warnings) warn(text);
+    for (const std::string& text : recipe.notes) note(text);
+  }
+  return recipe;
+}
+
+void require_option(bool given, const std::string& option, const std::string& fix) {
+  if (!given) throw UserError(fmt::format("`{}` is missing", option), {.fix = fix});
+}
+
+void require_range(bool in_range, const std::string& option, const std::string& found, const std::string& expected) {
+  if (!in_range) throw UserError(fmt::format("`{}` is out of range", option), {.found = found, .fix = "choose " + expected});
+}
+
+void require_choice(const std::string& option, const std::string& value, std::span<const std::string> choices) {
+  if (std::find(choices.begin(), choices.end(), value) != choices.end()) return;
+  const auto word = nearest(value, choices);
+  const std::string valid = fmt::format("one of: {}", fmt::join(choices, ", "));
+  throw UserError(fmt::format("`{}` has no choice of this name", option),
+                  {.found = fmt::format("`{}`", value), .fix = word ? fmt::format("did you mean `{}`? {}", *word, valid) : valid});
+}
+
+}  // namespace multimeditron

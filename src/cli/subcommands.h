@@ -1,0 +1,42 @@
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "recipe/recipe.h"
+
+namespace CLI {
+class App;
+}
+
+namespace multimeditron {
+
+/// What the chosen subcommand does once the command line has been read; returns the exit code.
+using Action = std::function<int()>;
+
+// Each adds its subcommand to `app`; when the user has chosen it, `action` is set while the command line is parsed.
+void add_train(CLI::App& app, Action& action);
+void add_inspect(CLI::App& app, Action& action);
+void add_generate(CLI::App& app, Action& action);
+void add_demo(CLI::App& app, Action& action);
+void add_check(CLI::App& app, Action& action);
+void add_schema(CLI::App& app, Action& action);
+void add_version(CLI::App& app, Action& action);
+void add_completion(CLI::App& app, Action& action);
+void add_help(CLI::App& app, Action& action);
+
+/// A subcommand with its help, which ends with an example.
+CLI::App* add_subcommand(CLI::App& app, const std::string& name, const std::string& description, const std::string& example);
+
+/// The same recipe with its notes and warnings shown, once for all ranks of a launch.
+Recipe load_and_show(const std::string& file, const std::vector<std::string>& overrides);
+
+// Checks of values, with messages of the same form as all others.
+void require_option(bool given, const std::string& option, const std::string& fix);
+void require_range(bool in_range, const std::string& option, const std::string& found, const std::string& expected);
+/// Throws UserError with the nearest choice, unless `value` is one of `choices`.
+void require_choice(const std::string& option, const std::string& value, std::span<const std::string> choices);
+
+}  // namespace multimeditron
