@@ -9,10 +9,11 @@
 
 namespace multimeditron {
 
-/// A checkpoint exists whole or not at all. `write` fills a temporary folder inside `output_dir`; then a manifest (manifest.json: every file with
-/// size and SHA-256) is added, everything is fsynced, and the folder is renamed to `checkpoint-STEP`. On any exception the temporary folder
-/// is removed and nothing else has changed.
-void write_checkpoint_folder(const std::filesystem::path& output_dir, int64_t step, const std::function<void(const std::filesystem::path&)>& write);
+/// A checkpoint exists whole or not at all. `write` fills a temporary folder inside `output_dir`; then a manifest (manifest.json: every
+/// file with size and SHA-256) is added, everything is fsynced, and the folder is renamed to `checkpoint-STEP`. On any exception the
+/// temporary folder is removed and nothing else has changed.
+void write_checkpoint_folder(const std::filesystem::path& output_dir, int64_t step,
+                             const std::function<void(const std::filesystem::path&)>& write);
 
 /// Steps of the whole checkpoints below `output_dir` (those with a manifest whose files are all there with the right size), oldest first.
 std::vector<int64_t> list_checkpoints(const std::filesystem::path& output_dir);

@@ -23,17 +23,18 @@ const char* to_string(DType dtype);  // safetensors' names: "BF16"
 struct TensorView {
   DType dtype = DType::kF32;
   std::vector<int64_t> shape;
-  std::span<const std::byte> bytes;
+  std::span<const std::byte> bytes;  ///< numel() * size_of(dtype) of them, row-major, aligned to the dtype
 
   int64_t numel() const;
 };
 
 /// The tensors of one safetensors file, or of a sharded set (`*.safetensors.index.json`), mapped read-only. Format:
-/// u64 length, JSON header, data; every offset is checked before use. Views live as long as this object.
+/// u64 length, JSON header, data. As strict as the Python library: offsets without gap or overlap, sizes that agree with dtype and shape,
+/// data to the very end of the file; and at most 100 MB and 262,144 tensors a header. Views live as long as this object.
 class SafetensorsReader {
  public:
   /// `path`: a .safetensors file, an index file, or a folder that holds model.safetensors or its index (or the given `stem`).
-  /// Throws UserError (missing, truncated, malformed) naming file and tensor.
+  /// An index must list the tensors that its files hold. Throws UserError (missing, truncated, malformed) naming file and tensor.
   explicit SafetensorsReader(const std::filesystem::path& path, const std::string& stem = "model");
 
   const std::map<std::string, TensorView>& tensors() const { return tensors_; }
@@ -44,8 +45,10 @@ class SafetensorsReader {
 
  private:
   void open(const std::filesystem::path& file);
+  void open_index(const std::filesystem::path& index);
 
   std::vector<std::unique_ptr<MappedFile>> files_;
+  std::vector<std::unique_ptr<std::byte[]>> aligned_;  // tensors whose place in the file does not suit their dtype, copied
   std::map<std::string, TensorView> tensors_;
   std::map<std::string, size_t> file_index_;
   std::map<std::string, std::string> metadata_;
@@ -59,8 +62,9 @@ struct TensorSource {
   std::function<std::span<const std::byte>()> bytes;  ///< valid until the next source is asked
 };
 
-/// Writes `tensors` (sorted by name) as `<stem>.safetensors`, or as shards with an index where they exceed `max_shard_bytes`, each file fsynced.
-/// Throws UserError (full disk).
+/// Writes `tensors` as `<stem>.safetensors`, or as shards with an index where they exceed `max_shard_bytes`, each file fsynced. Shards are
+/// filled in the order of the names; inside a file wide dtypes come first, then the order is that of the names: every tensor is aligned,
+/// and the bytes are those that the Python library writes. Throws UserError (full disk).
 void write_safetensors(const std::filesystem::path& folder, const std::string& stem, std::vector<TensorSource> tensors,
                        const std::map<std::string, std::string>& metadata = {{"format", "pt"}}, int64_t max_shard_bytes = int64_t{5} << 30);
 
