@@ -23,6 +23,8 @@ struct EncodedText {
   std::vector<int64_t> labels;           ///< -100 where nothing is learnt; not shifted
   std::vector<ImageRange> image_ranges;  ///< one an image, in order
   int64_t learnt_tokens = 0;             ///< labels that are not -100
+  int64_t dropped_turns = 0;             ///< left out by truncation, from the end
+  int64_t dropped_images = 0;            ///< attachments in what was left out: the sample's last images go unused
 };
 
 struct PromptOptions {
@@ -33,17 +35,21 @@ struct PromptOptions {
   int64_t embeddings_per_image = 0;
   std::optional<int64_t> max_sequence_length;  ///< set where the recipe says `truncation`: whole turns are dropped from the end
   std::string today;                           ///< for chat templates that ask for the date
+  bool allow_no_assistant_turn = false;        ///< a view of the data (inspect) shows such conversations; for training they are bad samples
 };
 
-/// Renders, tokenizes, expands attachments and labels. Conversations: reference rules of `label_mask`; with `add_generation_prompt` all labels
-/// are -100. Throws UserError for what makes a bad sample (template complaint, no assistant turn, too long even after truncation).
+/// Renders, tokenizes, expands attachments and labels. Conversations: reference rules of `label_mask`; with `add_generation_prompt` all
+/// labels are -100 and nothing is truncated. Throws UserError for what makes a bad sample (template complaint, no assistant turn, too long
+/// even after truncation).
 EncodedText encode_conversation(const Tokenizer& tokenizer, std::span<const Message> messages, const PromptOptions& options,
                                 bool add_generation_prompt = false);
 
-/// A `text` sample: everything but attachments is learnt.
+/// A `text` sample: everything but attachments is learnt. Truncation cuts it after its last token that fits, but before an image that
+/// does not fit whole or would be left without text behind it.
 EncodedText encode_text(const Tokenizer& tokenizer, const std::string& text, const PromptOptions& options);
 
-/// Text typed by a user (generate, server, a task's question) made harmless: it cannot become an attachment or any special token.
+/// Text typed by a user (generate, server, a task's question) made harmless: it cannot become an attachment or any special token. A blank
+/// goes behind the first character of whatever would.
 std::string escape_special_tokens(const Tokenizer& tokenizer, std::string_view text);
 
 }  // namespace multimeditron
