@@ -30,7 +30,7 @@ void expand_attachments(std::span<const int64_t> ids, const std::vector<bool>& l
   }
 }
 
-/// Tokens that lie wholly inside a span.
+/// Tokens that lie wholly inside a span: one that the header shares with the text (two line breaks merged) is the header's.
 std::vector<bool> tokens_inside(const TokensWithOffsets& tokens, const std::vector<TextSpan>& spans) {
   std::vector<bool> inside(tokens.ids.size(), false);
   auto span = spans.begin();

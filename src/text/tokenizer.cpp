@@ -48,6 +48,16 @@ bool same_flags(const mm_token_flags& a, const mm_token_flags& b) {
          a.special == b.special;
 }
 
+/// A template may quote a message in its complaint; what patients and doctors wrote stays out of ours.
+std::string without_contents(std::string complaint, std::span<const Message> messages) {
+  for (const Message& message : messages) {
+    if (message.content.empty()) continue;
+    for (size_t at = 0; (at = complaint.find(message.content, at)) != std::string::npos; at += 3)
+      complaint.replace(at, message.content.size(), "...");
+  }
+  return complaint;
+}
+
 }  // namespace
 
 struct Tokenizer::State {
@@ -264,7 +274,7 @@ std::string Tokenizer::apply_chat_template(std::span<const Message> messages, bo
   } catch (const bridge::Failure& failure) {
     throw UserError("the chat template refuses the conversation",
                     {.where = state_->files.chat_template_file.string(),
-                     .found = failure.message,
+                     .found = without_contents(failure.message, messages),
                      .fix = "give the conversation the roles and the order that the template asks for"});
   } catch (const Json::exception&) {
     throw UserError("the conversation is not valid UTF-8", {.fix = "store the text as UTF-8"});

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <thread>
+
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -166,6 +169,52 @@ TEST(Tokenizer, TheTemplatesOwnComplaintReachesTheUser) {
   const Tokenizer tokenizer = Tokenizer::load(kData / "llama");
   EXPECT_USER_ERROR(tokenizer.apply_chat_template(std::vector<Message>{{"wizard", "Hi"}}, false), "unknown role wizard",
                     "chat_template.jinja");
+}
+
+TEST(Tokenizer, AComplaintDoesNotQuoteTheMessage) {
+  TemporaryFolder folder;
+  copy_tokenizer(folder / "t");
+  write_file_atomic(folder / "t/chat_template.jinja", "{{ raise_exception('bad content: ' + messages[0].content + '!') }}");
+  const Tokenizer tokenizer = Tokenizer::load(folder / "t");
+  EXPECT_USER_ERROR(tokenizer.apply_chat_template(std::vector<Message>{{"user", "Mr Smith"}}, false), "bad content: ...!");
+}
+
+TEST(Tokenizer, AHostileTemplateIsStopped) {
+  TemporaryFolder folder;
+  copy_tokenizer(folder / "t");
+  for (const char* source : {"{% for i in range(9999) %}{% for j in range(9999) %}x{% endfor %}{% endfor %}",
+                             "{% set ns = namespace(x='a') %}{% for i in range(99) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}"}) {
+    write_file_atomic(folder / "t/chat_template.jinja", source);
+    const Tokenizer tokenizer = Tokenizer::load(folder / "t");
+    EXPECT_USER_ERROR(tokenizer.apply_chat_template(std::vector<Message>{{"user", "Hi"}}, false), "more work", "chat_template.jinja");
+  }
+}
+
+TEST(Tokenizer, LongConversationsAreNotTakenForHostile) {
+  const std::string page(200000, 'x');
+  for (const char* kind : kKinds) {
+    const Tokenizer tokenizer = Tokenizer::load(kData / kind);
+    std::vector<Message> messages(400, Message{"user", "lung?"});
+    messages.push_back({"assistant", page});
+    EXPECT_GT(tokenizer.apply_chat_template(messages, true, "2026-11-25").size(), page.size() + 400 * 5) << kind;
+  }
+}
+
+TEST(Tokenizer, ManyThreadsMayShareIt) {
+  const Tokenizer tokenizer = Tokenizer::load(kData / "llama");
+  const std::vector<Message> messages = {{"user", "Is the lung normal?"}, {"assistant", "No nodule."}};
+  const std::string text = tokenizer.apply_chat_template(messages, true, "2026-11-25");
+  const auto ids = tokenizer.encode(text);
+  std::atomic<int> wrong = 0;
+  {
+    std::vector<std::jthread> threads;
+    for (int thread = 0; thread < 4; ++thread)
+      threads.emplace_back([&] {
+        for (int i = 0; i < 50; ++i)
+          wrong += tokenizer.apply_chat_template(messages, true, "2026-11-25") != text || tokenizer.encode(text) != ids;
+      });
+  }
+  EXPECT_EQ(wrong, 0);
 }
 
 TEST(Tokenizer, BytesThatAreNotUtf8AreRefused) {
