@@ -14,12 +14,6 @@ std::mutex mutex;
 LogLevel level = LogLevel::kNormal;
 std::function<void()> erase_status, draw_status;
 
-bool colour(int fd) {
-  const char* no_color = std::getenv("NO_COLOR");
-  const char* term = std::getenv("TERM");
-  return ::isatty(fd) != 0 && (no_color == nullptr || *no_color == '\0') && !(term != nullptr && std::string(term) == "dumb");
-}
-
 void line(const char* name, const char* code, const std::string& text) {
   static std::set<std::string> seen;
   const std::lock_guard lock(mutex);
@@ -52,12 +46,18 @@ void set_status_line(std::function<void()> erase, std::function<void()> draw) {
   draw_status = std::move(draw);
 }
 
+bool colour_on(int fd) {
+  const char* no_color = std::getenv("NO_COLOR");
+  const char* term = std::getenv("TERM");
+  return ::isatty(fd) != 0 && (no_color == nullptr || *no_color == '\0') && !(term != nullptr && std::string(term) == "dumb");
+}
+
 bool colour_on_stderr() {
-  return colour(STDERR_FILENO);
+  return colour_on(STDERR_FILENO);
 }
 
 bool colour_on_stdout() {
-  return colour(STDOUT_FILENO);
+  return colour_on(STDOUT_FILENO);
 }
 
 }  // namespace multimeditron

@@ -22,5 +22,6 @@ void set_status_line(std::function<void()> erase, std::function<void()> draw);
 /// True where standard error (or output) is a terminal, TERM is not "dumb" and NO_COLOR is not set.
 bool colour_on_stderr();
 bool colour_on_stdout();
+bool colour_on(int fd);
 
 }  // namespace multimeditron
