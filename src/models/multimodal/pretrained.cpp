@@ -4,6 +4,7 @@
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/normal.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <map>
 
