@@ -12,9 +12,9 @@ namespace multimeditron {
 
 /// The samples of one micro-batch, in order. Bad samples are left out.
 struct SampleBatch {
-  int64_t number = 0;                  ///< as asked for
+  int64_t number = 0;  ///< as asked for
   std::vector<Sample> samples;
-  std::vector<int64_t> rows;           ///< rows asked for, bad ones included
+  std::vector<int64_t> rows;  ///< rows asked for, bad ones included
   int64_t bad_samples = 0;
 };
 
@@ -37,8 +37,8 @@ class Quarantine {
 class Loader {
  public:
   /// `rows_of(k)`: dataset rows of batch k, for k = first .. end - 1; called from one thread, in order.
-  Loader(const SampleBuilder& builder, const Dataset& dataset, std::function<std::vector<int64_t>(int64_t)> rows_of, int64_t first, int64_t end,
-         int num_threads, int prefetch, Quarantine& quarantine);
+  Loader(const SampleBuilder& builder, const Dataset& dataset, std::function<std::vector<int64_t>(int64_t)> rows_of, int64_t first,
+         int64_t end, int num_threads, int prefetch, Quarantine& quarantine);
   ~Loader();
 
   /// The next batch, in order. Rethrows what a worker threw. Must not be called after the end.

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,35 +13,49 @@ namespace multimeditron {
 
 /// An image as it goes into the encoder.
 struct ImageInput {
-  int64_t width = 0, height = 0;                     ///< of the decoded file
-  uint64_t content_hash = 0;                         ///< equal for equal encoded bytes: an image that occurs again may be encoded once
-  std::vector<float> pixel_values;                   ///< [3, H, W]
+  int64_t width = 0, height = 0;    ///< of the decoded file
+  uint64_t content_hash = 0;        ///< equal for equal encoded bytes: an image that occurs again may be encoded once
+  std::vector<float> pixel_values;  ///< [3, H, W]
 };
 
 /// A sample, ready for a batch.
 struct Sample {
-  int64_t index = 0;                                 ///< row of the concatenated data sets
+  int64_t index = 0;  ///< row of the concatenated data sets
   EncodedText text;
   std::vector<ImageInput> images;
 };
 
 /// Turns rows into samples: loads and decodes images, applies the processor, renders and tokenizes. Const calls are thread-safe.
+/// Refers to `dataset` and `tokenizer`, which must outlive it.
 class SampleBuilder {
  public:
   SampleBuilder(const Dataset& dataset, const Tokenizer& tokenizer, PromptOptions prompt, std::vector<LoaderSpec> loaders,
                 std::optional<ImageProcessor> processor);
 
-  /// Throws UserError for a bad sample (undecodable image, placeholders and images differ in number, no assistant turn, ...), naming file and row.
+  /// Longer samples are bad ones (the room of a pack). Set before the first build.
+  void set_max_length(int64_t max_length) { max_length_ = max_length; }
+
+  /// Throws UserError for a bad sample (undecodable image, placeholders and images differ in number, no assistant turn, ...), naming file
+  /// and row. No message holds text of the row.
   Sample build(int64_t index) const;
+  /// Tokens of the sample, without a look at its images; 0 for a bad one.
+  int64_t length(int64_t index) const;
   /// The decoded images of a row, before the processor (`inspect`).
   std::vector<RgbImage> decode_images(int64_t index) const;
+  /// Rows of the data set.
+  int64_t size() const { return dataset_.size(); }
 
  private:
+  EncodedText encode(const Row& row) const;
+  std::string load_image(const Row& row, size_t item, int64_t index) const;
+  RgbImage decode(const std::string& bytes, int64_t index) const;
+
   const Dataset& dataset_;
   const Tokenizer& tokenizer_;
   PromptOptions prompt_;
   std::vector<LoaderSpec> loaders_;
   std::optional<ImageProcessor> processor_;
+  std::optional<int64_t> max_length_;
 };
 
 }  // namespace multimeditron

@@ -5,7 +5,7 @@
 
 namespace multimeditron {
 
-/// `numpy.random.default_rng(seed).permutation(n)`: SeedSequence, PCG64, bounded integers by Lemire's method.
+/// `numpy.random.default_rng(seed).permutation(n)`: SeedSequence, PCG64, bounded integers by masking and rejection.
 std::vector<int64_t> numpy_permutation(uint64_t seed, int64_t n);
 
 /// `torch.randperm(n, generator=torch.Generator().manual_seed(seed))` on a CPU: MT19937, modulo.

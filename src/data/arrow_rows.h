@@ -1,0 +1,45 @@
+#pragma once
+
+#include <arrow/api.h>
+
+#include <array>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/dataset.h"
+
+namespace multimeditron {
+
+/// The columns that a data set may have.
+inline constexpr std::array<const char*, 3> kRowColumns = {"conversations", "text", "modalities"};
+
+/// Throws UserError (with `file` as its place) unless `schema` has `conversations` or `text`, each known column being of a type that
+/// ArrowRows reads.
+void check_row_schema(const arrow::Schema& schema, const std::string& file);
+
+/// Reads rows out of one record batch whose schema has been checked. Strings and images are copied only for the row that is asked for.
+/// Every offset is checked, so that a damaged file gives an error and not a crash. Const calls are thread-safe.
+class ArrowRows {
+ public:
+  explicit ArrowRows(const arrow::RecordBatch& batch);
+  int64_t size() const { return size_; }
+  /// Throws UserError without a place.
+  Row row(int64_t index) const;
+
+ private:
+  int64_t size_;
+  std::shared_ptr<arrow::Array> conversations_, text_, modalities_;
+};
+
+/// `result`'s value, or a UserError that names `file`. What Arrow says is shown as found.
+template <typename Result>
+auto value_or_throw(Result&& result, const std::string& file) {
+  if (!result.ok()) {
+    throw UserError("cannot read a data set file",
+                    {.where = file, .found = result.status().message(), .fix = "copy or make the file again"});
+  }
+  return std::forward<Result>(result).MoveValueUnsafe();
+}
+
+}  // namespace multimeditron

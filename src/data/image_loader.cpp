@@ -1,0 +1,73 @@
+#include "data/image_loader.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/suggest.h"
+
+namespace multimeditron {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool is_below(const fs::path& path, const fs::path& base) {
+  return std::mismatch(base.begin(), base.end(), path.begin(), path.end()).first == base.end();
+}
+
+/// `datasets--org--name/blobs` for a folder inside `datasets--org--name/snapshots`, else nothing: snapshots are made of links into it.
+fs::path blobs_of_snapshot(const fs::path& folder) {
+  for (fs::path parent = folder; parent.has_relative_path(); parent = parent.parent_path()) {
+    if (parent.filename() == "snapshots") return parent.parent_path() / "blobs";
+  }
+  return {};
+}
+
+}  // namespace
+
+fs::path path_below(const fs::path& base, const std::string& path) {
+  const fs::path whole_base = fs::weakly_canonical(fs::absolute(base.empty() ? fs::path(".") : base));
+  const fs::path target = fs::weakly_canonical(whole_base / path);  // an absolute `path` replaces the base
+  const fs::path blobs = blobs_of_snapshot(whole_base);
+  if (is_below(target, whole_base) ||
+      (!blobs.empty() && is_below(target, blobs) && is_below((whole_base / path).lexically_normal(), whole_base))) {
+    return whole_base / path;
+  }
+  throw UserError("an image's path leaves its folder",
+                  {.where = path,
+                   .found = fmt::format("not below {}", whole_base.string()),
+                   .fix = "set the loader's `base_path` to the folder that holds all images, and keep paths relative to it"});
+}
+
+std::string load_attachment(const Attachment& attachment, std::span<const LoaderSpec> loaders, const fs::path& folder) {
+  const LoaderSpec* loader = nullptr;
+  std::vector<std::string> known;
+  for (const LoaderSpec& spec : loaders) {
+    if (spec.modality_type == attachment.type) loader = &spec;
+    known.push_back(spec.modality_type);
+  }
+  if (loader == nullptr) {
+    throw UserError(
+        fmt::format("no loader for attachments of type `{}`", attachment.type),
+        {.found = known.empty() ? "no `loaders` in the recipe" : "loaders for " + join_or(known), .fix = "add an entry to `loaders`"});
+  }
+  const bool takes_bytes = loader->loader_type == "raw-image";
+  if (!takes_bytes && loader->loader_type != "fs-image") {
+    throw UserError(fmt::format("the loader `{}` is not supported", loader->loader_type), {.fix = "use raw-image or fs-image"});
+  }
+  if (takes_bytes && !attachment.bytes.empty()) return attachment.bytes;
+  if (attachment.path.empty()) {
+    throw UserError("the data set holds no path of the image", {.found = "bytes", .fix = "use the loader raw-image"});
+  }
+  const bool has_base = !takes_bytes && !loader->base_path.empty();
+  const fs::path file = path_below(has_base ? fs::path(loader->base_path) : folder, attachment.path);
+  std::error_code code;
+  if (!fs::is_regular_file(file, code)) {
+    throw UserError("an image file is missing", {.where = file.string(), .fix = "copy it there, or correct the loader's `base_path`"});
+  }
+  return read_file(file);
+}
+
+}  // namespace multimeditron

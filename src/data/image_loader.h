@@ -1,0 +1,20 @@
+#pragma once
+
+#include <filesystem>
+#include <span>
+#include <string>
+
+#include "data/dataset.h"
+
+namespace multimeditron {
+
+/// The encoded bytes of an attachment, as the loader of its modality says: `raw-image` takes the bytes that the data set holds (where it
+/// holds a path only, the file below `folder`), `fs-image` the file below `base_path` (`folder` where it has none). Throws UserError
+/// without the row: no loader for the type, a missing file, a path that leaves its folder.
+std::string load_attachment(const Attachment& attachment, std::span<const LoaderSpec> loaders, const std::filesystem::path& folder);
+
+/// `base` / `path`, refused with a UserError where that is not below `base`, links followed (those of a hub snapshot into its own blobs
+/// are fine).
+std::filesystem::path path_below(const std::filesystem::path& base, const std::string& path);
+
+}  // namespace multimeditron

@@ -1,0 +1,55 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <fstream>
+#include <mutex>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "data/loader.h"
+
+namespace multimeditron {
+
+struct Quarantine::State {
+  std::filesystem::path file;
+  double max_share = 0;
+  std::mutex mutex;
+  int64_t seen = 0, bad = 0;
+};
+
+Quarantine::Quarantine(std::filesystem::path file, double max_share) : state_(std::make_shared<State>()) {
+  state_->file = std::move(file);
+  state_->max_share = max_share;
+}
+
+void Quarantine::add(int64_t row, const std::string& place, const std::string& error) {
+  const std::lock_guard lock(state_->mutex);
+  ++state_->bad;
+  if (!state_->file.empty()) {
+    std::ofstream out(state_->file, std::ios::app);
+    out << Json{{"row", row}, {"place", place}, {"error", error}}.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n'
+        << std::flush;
+    if (!out)
+      throw UserError("cannot write the list of unusable samples",
+                      {.where = state_->file.string(), .fix = "check the disk's free space and permissions"});
+  }
+  const double allowed = std::max(10.0, state_->max_share * static_cast<double>(state_->seen));
+  if (static_cast<double>(state_->bad) <= allowed) return;
+  throw UserError("too many unusable samples",
+                  {.where = state_->file.empty() ? place : state_->file.string(),
+                   .found = fmt::format("{} of {} seen so far, the last one: {}", state_->bad, state_->seen, error),
+                   .fix = "mend or remove them (`multimeditron check` lists all), or raise `max_bad_samples`"});
+}
+
+void Quarantine::seen(int64_t count) {
+  const std::lock_guard lock(state_->mutex);
+  state_->seen += count;
+}
+
+int64_t Quarantine::count() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->bad;
+}
+
+}  // namespace multimeditron

@@ -1,0 +1,119 @@
+#include "data/sample.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "data/image_loader.h"
+
+namespace multimeditron {
+namespace {
+
+uint64_t content_hash(const std::string& bytes) {
+  const std::string digits = sha256(bytes);
+  uint64_t hash = 0;
+  std::from_chars(digits.data(), digits.data() + 16, hash, 16);
+  return hash;
+}
+
+std::span<const std::byte> bytes_of(const std::string& text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
+
+/// Adds "image 2" to what `body` throws.
+template <typename Body>
+auto at_image(size_t item, Body body) {
+  try {
+    return body();
+  } catch (const UserError& error) {
+    throw error.at(fmt::format("image {}", item + 1));
+  }
+}
+
+}  // namespace
+
+SampleBuilder::SampleBuilder(const Dataset& dataset, const Tokenizer& tokenizer, PromptOptions prompt, std::vector<LoaderSpec> loaders,
+                             std::optional<ImageProcessor> processor)
+    : dataset_(dataset),
+      tokenizer_(tokenizer),
+      prompt_(std::move(prompt)),
+      loaders_(std::move(loaders)),
+      processor_(std::move(processor)) {}
+
+EncodedText SampleBuilder::encode(const Row& row) const {
+  if (row.conversations.empty() == !row.text.has_value()) {
+    throw UserError(row.text ? "a row with both a text and a conversation" : "a row without a text or a conversation",
+                    {.fix = "give each row exactly one of `text` and `conversations`"});
+  }
+  EncodedText text = row.text ? encode_text(tokenizer_, *row.text, prompt_) : encode_conversation(tokenizer_, row.conversations, prompt_);
+  const auto num_tokens = static_cast<int64_t>(text.image_ranges.size()) + text.dropped_images;
+  const auto num_images = static_cast<int64_t>(row.modalities.size());
+  if (num_tokens != num_images) {
+    throw UserError("images and attachment tokens do not match",
+                    {.found = fmt::format("{} in `modalities`, {} in the text", num_images, num_tokens),
+                     .fix = "add the missing token, or run `multimeditron check` to list every such row"});
+  }
+  const auto length = static_cast<int64_t>(text.input_ids.size());
+  if (max_length_ && length > *max_length_) {
+    throw UserError("a sample is longer than a pack", {.found = fmt::format("{} tokens; a pack has {}", length, *max_length_),
+                                                       .fix = "raise `max_length`, or set `truncation: true`"});
+  }
+  return text;
+}
+
+std::string SampleBuilder::load_image(const Row& row, size_t item, int64_t index) const {
+  return load_attachment(row.modalities[item], loaders_, dataset_.folder(index));
+}
+
+RgbImage SampleBuilder::decode(const std::string& bytes, int64_t index) const {
+  RgbImage image = decode_image(bytes_of(bytes));
+  if (image.is_from_sixteen_bit_grey) {
+    note(fmt::format("{}: 16-bit grey images are used by their high byte", dataset_.folder(index).string()));
+  }
+  return image;
+}
+
+Sample SampleBuilder::build(int64_t index) const {
+  const Row row = dataset_.row(index);
+  try {
+    Sample sample{.index = index, .text = encode(row), .images = {}};
+    for (size_t item = 0; item < sample.text.image_ranges.size(); ++item) {
+      sample.images.push_back(at_image(item, [&] {
+        if (!processor_)
+          throw UserError("the model takes no images", {.fix = "leave the rows with images out, or add `modalities` to the recipe"});
+        const std::string bytes = load_image(row, item, index);
+        const RgbImage image = decode(bytes, index);
+        return ImageInput{image.width, image.height, content_hash(bytes), (*processor_)(image)};
+      }));
+    }
+    return sample;
+  } catch (const UserError& error) {
+    throw error.at(dataset_.place(index));
+  }
+}
+
+int64_t SampleBuilder::length(int64_t index) const {
+  try {
+    return static_cast<int64_t>(encode(dataset_.row(index)).input_ids.size());
+  } catch (const UserError&) {
+    return 0;  // build() says why when its turn comes
+  }
+}
+
+std::vector<RgbImage> SampleBuilder::decode_images(int64_t index) const {
+  const Row row = dataset_.row(index);
+  std::vector<RgbImage> images;
+  for (size_t item = 0; item < row.modalities.size(); ++item) {
+    try {
+      images.push_back(at_image(item, [&] { return decode(load_image(row, item, index), index); }));
+    } catch (const UserError& error) {
+      throw error.at(dataset_.place(index));
+    }
+  }
+  return images;
+}
+
+}  // namespace multimeditron

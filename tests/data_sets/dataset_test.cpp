@@ -1,0 +1,267 @@
+#include "data/dataset.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <thread>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/json.h"
+#include "data/dataset_writer.h"
+
+namespace multimeditron {
+namespace {
+
+namespace fs = std::filesystem;
+
+const fs::path kFolder = fs::path(TEST_DATA) / "datasets";
+
+/// An empty folder for one test.
+fs::path scratch(const std::string& name) {
+  const fs::path folder = fs::path(testing::TempDir()) / ("dataset_test_" + name);
+  fs::remove_all(folder);
+  fs::create_directories(folder);
+  return folder;
+}
+
+Json describe(const Row& row) {
+  Json described = {{"text", nullptr}, {"conversations", Json::array()}, {"modalities", Json::array()}};
+  if (row.text) described["text"] = *row.text;
+  for (const Message& message : row.conversations) {
+    described["conversations"].push_back({{"role", message.role}, {"content", message.content}});
+  }
+  for (const Attachment& attachment : row.modalities) {
+    Json item = {{"type", attachment.type}, {"bytes_sha256", ""}, {"path", attachment.path}};
+    if (!attachment.bytes.empty()) item["bytes_sha256"] = sha256(attachment.bytes);
+    described["modalities"].push_back(item);
+  }
+  return described;
+}
+
+/// The text of the error that `body` must throw.
+template <typename Body>
+std::string complaint(Body body) {
+  try {
+    body();
+  } catch (const UserError& error) {
+    return error.what();
+  }
+  return "no complaint";
+}
+
+TEST(Dataset, EveryFormGivesTheSameRows) {
+  const Json goldens = read_json(kFolder / "goldens.json");
+  ASSERT_GE(goldens.size(), 15u);
+  for (const auto& [name, rows] : goldens.items()) {
+    SCOPED_TRACE(name);
+    const auto dataset = open_dataset(kFolder / name);
+    ASSERT_EQ(dataset->size(), static_cast<int64_t>(rows.size()));
+    EXPECT_FALSE(dataset->fingerprint().empty());
+    for (int64_t i = 0; i < dataset->size(); ++i) EXPECT_EQ(describe(dataset->row(i)), rows[static_cast<size_t>(i)]) << "row " << i;
+  }
+}
+
+TEST(Dataset, FormsOfTheWorkedExampleHoldTheSameSamples) {
+  const fs::path data = fs::path(TEST_DATA) / "case_qwen3_clip/data";
+  const auto arrow = open_dataset(data / "arrow"), parquet = open_dataset(data / "parquet"), json = open_dataset(data / "jsonl");
+  ASSERT_EQ(arrow->size(), 20);
+  ASSERT_EQ(parquet->size(), 20);
+  ASSERT_EQ(json->size(), 20);
+  for (int64_t i = 0; i < 20; ++i) {
+    const Row row = arrow->row(i), file_row = json->row(i);
+    EXPECT_EQ(describe(row), describe(parquet->row(i)));
+    EXPECT_EQ(describe(row)["conversations"], describe(file_row)["conversations"]);
+    ASSERT_EQ(row.modalities.size(), file_row.modalities.size());
+    for (size_t k = 0; k < row.modalities.size(); ++k) {
+      EXPECT_EQ(row.modalities[k].bytes, read_file(json->folder(i) / file_row.modalities[k].path));
+    }
+  }
+}
+
+TEST(Dataset, PlacesNameFileAndRow) {
+  const auto saved = open_dataset(kFolder / "saved");
+  EXPECT_TRUE(saved->place(0).ends_with("saved/data-00000-of-00003.arrow, row 0")) << saved->place(0);
+  EXPECT_TRUE(saved->place(5).ends_with("saved/data-00002-of-00003.arrow, row 1")) << saved->place(5);
+  const auto parquet = open_dataset(kFolder / "snapshot");
+  EXPECT_TRUE(parquet->place(4).ends_with("train-00001-of-00002.parquet, row 0")) << parquet->place(4);
+  const auto json = open_dataset(kFolder / "json/train.jsonl");
+  EXPECT_TRUE(json->place(4).ends_with("train.jsonl, row 4")) << json->place(4);
+}
+
+TEST(Dataset, WrongColumnsAreToldWithWhatWasExpected) {
+  const std::string columns = complaint([] { open_dataset(kFolder / "wrong/columns.arrow"); });
+  for (const char* word : {"columns.arrow", "messages: list<item: string>", "image: binary", "conversations: list<struct<role", "fix:"}) {
+    EXPECT_NE(columns.find(word), std::string::npos) << columns;
+  }
+  EXPECT_NE(complaint([] { open_dataset(kFolder / "wrong/turns.arrow"); }).find("from: string"), std::string::npos);
+  EXPECT_NE(complaint([] { open_dataset(kFolder / "wrong/columns.parquet"); }).find("question: string"), std::string::npos);
+  const std::string json = complaint([] { open_dataset(kFolder / "wrong/columns.jsonl"); });
+  EXPECT_NE(json.find("the keys question, answer"), std::string::npos) << json;
+  EXPECT_EQ(json.find("secret"), std::string::npos) << json;
+}
+
+TEST(Dataset, BadRowsAreToldByPlaceWithoutTheirText) {
+  const auto json = open_dataset(kFolder / "wrong/rows.jsonl");
+  ASSERT_EQ(json->size(), 6);
+  EXPECT_EQ(json->row(0).text, "fine");
+  for (int64_t i = 1; i < 6; ++i) {
+    const std::string text = complaint([&] { json->row(i); });
+    EXPECT_NE(text.find(fmt::format("rows.jsonl, row {}", i)), std::string::npos) << text;
+    EXPECT_EQ(text.find("secret"), std::string::npos) << text;
+  }
+  const auto arrow = open_dataset(kFolder / "wrong/rows.arrow");
+  EXPECT_NE(complaint([&] { arrow->row(0); }).find("row 0, conversations, turn 1"), std::string::npos);
+  EXPECT_NE(complaint([&] { arrow->row(1); }).find("row 1, modalities, item 1"), std::string::npos);
+  EXPECT_NE(complaint([] { open_dataset(kFolder / "wrong/cut.json"); }).find("cut.json"), std::string::npos);
+}
+
+TEST(Dataset, FoldersThatCannotBeMeantAreExplained) {
+  EXPECT_NE(complaint([] { open_dataset(kFolder / "nowhere"); }).find("does not exist"), std::string::npos);
+  EXPECT_NE(complaint([] { open_dataset(kFolder / "nowhere/*.parquet"); }).find("no file matches"), std::string::npos);
+  EXPECT_NE(complaint([] { open_dataset(kFolder / "dictionary_without_train"); }).find("test"), std::string::npos);
+  EXPECT_NE(complaint([] { open_dataset(kFolder / "configurations"); }).find("ct, mri"), std::string::npos);
+  EXPECT_NE(complaint([] { open_dataset(kFolder / "json/images"); }).find("10.png"), std::string::npos);
+  const fs::path folder = scratch("lists");
+  std::ofstream(folder / "state.json") << R"({"_data_files": [{"filename": "../../secret.arrow"}]})";
+  EXPECT_NE(complaint([&] { open_dataset(folder); }).find("outside itself"), std::string::npos);
+  std::ofstream(folder / "state.json") << R"({"_data_files": [{"filename": "data-00000-of-00001.arrow"}]})";
+  EXPECT_NE(complaint([&] { open_dataset(folder); }).find("data-00000-of-00001.arrow is listed there"), std::string::npos);
+  std::ofstream(folder / "empty.jsonl") << "\n";
+  EXPECT_NE(complaint([&] { open_dataset(folder / "empty.jsonl"); }).find("no rows"), std::string::npos);
+}
+
+TEST(Dataset, FingerprintFollowsTheContentAndNotThePlace) {
+  const fs::path folder = scratch("fingerprint");
+  fs::copy(kFolder / "saved", folder / "saved", fs::copy_options::recursive);
+  const std::string fingerprint = open_dataset(kFolder / "saved")->fingerprint();
+  EXPECT_EQ(open_dataset(folder / "saved")->fingerprint(), fingerprint);
+  fs::copy(kFolder / "json/train.jsonl", folder / "train.jsonl");
+  const std::string before = open_dataset(folder / "train.jsonl")->fingerprint();
+  std::ofstream(folder / "train.jsonl", std::ios::app) << "\n{\"text\": \"one more\"}\n";
+  EXPECT_NE(open_dataset(folder / "train.jsonl")->fingerprint(), before);
+}
+
+// Prefixes and damaged bytes of a file end in rows or in a UserError that names the file, never in anything worse.
+TEST(Dataset, CutAndDamagedFilesAreErrorsThatNameTheFile) {
+  const fs::path folder = scratch("damage");
+  const auto read_all = [&](const fs::path& file, const std::string& content) {
+    std::ofstream(file, std::ios::binary | std::ios::trunc) << content;
+    try {
+      const auto dataset = open_dataset(file);
+      for (int64_t i = 0; i < std::min<int64_t>(dataset->size(), 10); ++i) {
+        try {
+          dataset->row(i);
+        } catch (const UserError& error) {
+          EXPECT_NE(std::string(error.what()).find(file.filename().string()), std::string::npos) << error.what();
+        }
+      }
+      return true;
+    } catch (const UserError& error) {
+      EXPECT_NE(std::string(error.what()).find(file.filename().string()), std::string::npos) << error.what();
+      return false;
+    }
+  };
+  for (const char* name : {"binary_values.arrow", "file_format.arrow", "large_types.arrow", "snapshot/data/train-00000-of-00002.parquet"}) {
+    SCOPED_TRACE(name);
+    const std::string content = read_file(kFolder / name);
+    const fs::path file = folder / fs::path(name).filename();
+    for (size_t size = 0; size < content.size(); size += content.size() / 150 + 1)
+      EXPECT_FALSE(read_all(file, content.substr(0, size))) << size;
+    for (size_t i = 0; i < content.size(); i += content.size() / 300 + 1) {
+      std::string damaged = content;
+      damaged[i] = static_cast<char>(damaged[i] ^ (i % 2 == 0 ? 0xff : 0x10));
+      read_all(file, damaged);
+    }
+  }
+}
+
+TEST(Dataset, StreamCutBetweenTwoBatchesIsNotTakenForAWholeOne) {
+  const std::string content = read_file(kFolder / "binary_values.arrow");
+  const fs::path file = scratch("end_mark") / "cut.arrow";
+  std::ofstream(file, std::ios::binary) << content.substr(0, content.size() - 8);
+  EXPECT_NE(complaint([&] { open_dataset(file); }).find("end mark"), std::string::npos);
+}
+
+TEST(Dataset, RowsMayBeReadFromManyThreads) {
+  for (const char* name : {"saved", "snapshot", "json/train.jsonl", "large_types.parquet"}) {
+    const auto dataset = open_dataset(kFolder / name);
+    std::vector<std::jthread> threads;
+    for (int t = 0; t < 4; ++t) {
+      threads.emplace_back([&dataset, t] {
+        for (int64_t i = 0; i < 200; ++i) dataset->row((i * 7 + t) % dataset->size());
+      });
+    }
+  }
+}
+
+Recipe recipe_of(std::vector<DatasetSpec> datasets) {
+  Recipe recipe;
+  recipe.file = kFolder / "recipe.yaml";
+  recipe.datasets = std::move(datasets);
+  return recipe;
+}
+
+TEST(OpenDatasets, FollowOneAnotherAndAreFoundBesideTheRecipe) {
+  const auto whole = open_datasets(recipe_of({{.packed_path = "snapshot", .max_samples = 2},
+                                              {.packed_path = "snapshot/data/train-*.parquet", .weight = 1.0},
+                                              {.packed_path = (kFolder / "json/train.jsonl").string(), .max_samples = 100}}));
+  ASSERT_EQ(whole->size(), 2 + 6 + 6);
+  const auto snapshot = open_dataset(kFolder / "snapshot");
+  EXPECT_EQ(describe(whole->row(1)), describe(snapshot->row(1)));
+  EXPECT_EQ(describe(whole->row(2)), describe(snapshot->row(0)));
+  EXPECT_TRUE(whole->place(8).ends_with("train.jsonl, row 0"));
+  EXPECT_EQ(whole->folder(8), kFolder / "json");
+  const auto less = open_datasets(recipe_of({{.packed_path = "snapshot", .max_samples = 3}}));
+  EXPECT_NE(less->fingerprint(), snapshot->fingerprint());
+}
+
+TEST(OpenDatasets, WeightsAndMissingDataNameTheirKey) {
+  EXPECT_NE(complaint([] {
+              open_datasets(recipe_of({{.packed_path = "snapshot"}, {.packed_path = "json", .weight = 0.5}}));
+            }).find("datasets[1].weight"),
+            std::string::npos);
+  EXPECT_NE(complaint([] { open_datasets(recipe_of({{.packed_path = "not_there"}})); }).find("datasets[0].packed_path"), std::string::npos);
+}
+
+TEST(DatasetWriter, WritesWhatIsReadAgain) {
+  const fs::path folder = scratch("writer") / "saved";
+  const auto source = open_dataset(kFolder / "saved");
+  DatasetWriter writer(folder, 150);
+  std::vector<Row> rows;
+  for (int64_t i = 0; i < 400; ++i) {
+    Row row = source->row(std::array{0, 2, 4, 5}[static_cast<size_t>(i % 4)]);
+    row.conversations[0].content += std::to_string(i);
+    writer.add(row);
+    rows.push_back(std::move(row));
+  }
+  EXPECT_NE(complaint([&] { open_dataset(folder); }).find("no data set"), std::string::npos);
+  writer.close();
+  const auto dataset = open_dataset(folder);
+  ASSERT_EQ(dataset->size(), 400);
+  for (int64_t i = 0; i < 400; ++i) EXPECT_EQ(describe(dataset->row(i)), describe(rows[static_cast<size_t>(i)]));
+  EXPECT_TRUE(dataset->place(399).ends_with("data-00002-of-00003.arrow, row 99")) << dataset->place(399);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder), {}), 5);
+
+  // The description has the keys that `datasets` writes.
+  const Json written = read_json(folder / "state.json"), original = read_json(kFolder / "saved/state.json");
+  for (const auto& [key, value] : original.items()) {
+    EXPECT_TRUE(written.contains(key)) << key;
+    if (key != "_fingerprint" && key != "_data_files") {
+      EXPECT_EQ(written[key], value);
+    }
+  }
+  EXPECT_NE(complaint([&] { DatasetWriter again(folder); }).find("not empty"), std::string::npos);
+}
+
+TEST(DatasetWriter, RefusesRowsOfTwoKinds) {
+  DatasetWriter writer(scratch("kinds"));
+  writer.add({.text = "a text"});
+  EXPECT_NE(complaint([&] { writer.add({.conversations = {{"user", "hi"}}}); }).find("does not fit"), std::string::npos);
+  EXPECT_NE(complaint([&] { writer.add({}); }).find("does not fit"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace multimeditron
