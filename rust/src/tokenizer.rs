@@ -14,6 +14,9 @@ use tokenizers::{
 /// GPT-4's split as Qwen2 and Qwen3 use it: contractions, words with one leading sign, single digits, signs, line breaks, blanks.
 const QWEN_SPLIT: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
+/// Byte ranges [start, end) of a text, one a token.
+pub type Offsets = Vec<(usize, usize)>;
+
 pub struct TokenFlags {
     pub single_word: bool,
     pub lstrip: bool,
@@ -46,7 +49,7 @@ impl BridgeTokenizer {
     }
 
     /// Ids, and with `with_offsets` the byte range of the text that each comes from.
-    pub fn encode(&self, text: &str, add_special_tokens: bool, with_offsets: bool) -> Result<(Vec<u32>, Vec<(usize, usize)>), String> {
+    pub fn encode(&self, text: &str, add_special_tokens: bool, with_offsets: bool) -> Result<(Vec<u32>, Offsets), String> {
         let encoding = if with_offsets {
             self.tokenizer.encode(text, add_special_tokens)
         } else {
