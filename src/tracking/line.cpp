@@ -52,6 +52,7 @@ std::string norm_text(double norm) {
 }
 
 std::string time_text(double elapsed_s, double remaining_s) {
+  if (remaining_s == 0) return format_clock(elapsed_s);
   return fmt::format("{}<{}", format_clock(elapsed_s), remaining_s < 0 ? "?" : format_clock(remaining_s));
 }
 

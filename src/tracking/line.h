@@ -15,7 +15,8 @@ struct LineStyle {
   bool unicode = false;  ///< a bar of line-drawing characters instead of ASCII
 };
 
-/// The updating line of a terminal: position, bar, loss, rate, gradient norm, speed, "elapsed<remaining". `remaining_s` < 0: not known yet.
+/// The updating line of a terminal: position, bar, loss, rate, gradient norm, speed, "elapsed<remaining". `remaining_s` < 0:
+/// not known yet; 0: done.
 std::string terminal_line(const StepRecord& record, double elapsed_s, double remaining_s, const LineStyle& style);
 
 /// The same for a log file: no bar, words in full.

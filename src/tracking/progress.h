@@ -8,10 +8,9 @@
 #include <vector>
 
 #include "base/json.h"
+#include "tracking/output_mode.h"
 
 namespace multimeditron {
-
-enum class OutputMode { kNormal, kQuiet, kJson };
 
 /// What one optimizer step reports: the same record feeds the terminal and metrics.jsonl.
 struct StepRecord {

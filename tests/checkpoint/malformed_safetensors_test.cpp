@@ -117,9 +117,9 @@ TEST_F(MalformedSafetensors, NamesCannotPaintTheTerminal) {
   EXPECT_USER_ERROR(read(file_with("{\"\\u001b[2Jx\":3}", 0)), "tensor ?[2Jx");
 }
 
-TEST_F(MalformedSafetensors, AMillionEntriesAreRefusedSoon) {
+TEST_F(MalformedSafetensors, TooManyEntriesAreRefused) {
   std::string header = "{";
-  for (int i = 0; i < 1'000'000; ++i)
+  for (int i = 0; i < 300'000; ++i)
     header += fmt::format(R"({}"{}":{{"dtype":"U8","shape":[0],"data_offsets":[0,0]}})", i == 0 ? "" : ",", i);
   EXPECT_USER_ERROR(read(file_with(header + "}", 0)), "more than 262144 tensors");
 }
@@ -195,7 +195,8 @@ TEST_F(MalformedSafetensors, TwoThousandMutantsAreReadOrRefused) {
       }
       if (bytes.size() <= 8 + header_size) break;
     }
-    std::ofstream(file_, std::ios::binary | std::ios::trunc) << bytes;
+    fs::remove(file_);  // cutting it short and filling it again makes some file systems write it out at once
+    std::ofstream(file_, std::ios::binary) << bytes;
     try {
       const SafetensorsReader reader(file_);
       size_t sum = 0;
