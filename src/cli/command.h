@@ -8,14 +8,12 @@
 #include <vector>
 
 #include "recipe/recipe.h"
+#include "tracking/output_mode.h"
 
 namespace multimeditron {
 
 /// What the front hands to the engine: a subcommand with its options checked and its recipe read. Plain values only, for they cross the
 /// border of a shared library.
-
-/// How a command speaks: lines for people, nothing but warnings and results (`--quiet`), or JSON lines on standard output (`--json`).
-enum class OutputMode { kNormal, kQuiet, kJson };
 
 /// `train --config R [key=value ...] [--dry-run] [--fresh]`
 struct TrainCommand {

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace multimeditron {
+
+/// Seconds since the system started this process.
+double seconds_since_process_start();
+
+/// Largest resident memory so far, in bytes.
+int64_t peak_resident_bytes();
+
+/// "2026-11-25", local time.
+std::string today_iso_date();
+
+}  // namespace multimeditron

@@ -1,0 +1,72 @@
+#include "training/plan.h"
+
+#include <fmt/format.h>
+
+#include <map>
+
+#include "tracking/progress.h"
+
+namespace multimeditron {
+namespace {
+
+/// The component that a parameter belongs to; tensors of a CLIPModel that are never computed with are "unused".
+std::string component_of(const std::string& name) {
+  if (name.starts_with("model.")) return "llm";
+  if (name.find(".projector.") != std::string::npos) return "projector";
+  if (name.find(".vision_model.") != std::string::npos && name.find(".post_layernorm.") == std::string::npos) return "vision";
+  return "unused";
+}
+
+}  // namespace
+
+bool trains(TrainingMode mode, const std::string& component) {
+  if (component == "llm") return mode != TrainingMode::kAlignment;
+  if (component == "projector") return mode != TrainingMode::kLmOnly;
+  if (component == "vision") return mode == TrainingMode::kFull;
+  return false;
+}
+
+ModelSize measure(MultimodalModel& model) {
+  ModelSize size;
+  for (const Parameter* parameter : model.parameters()) {
+    size.parameters += parameter->numel();
+    if (parameter->is_trained) size.trainable += parameter->numel();
+  }
+  return size;
+}
+
+std::vector<std::pair<std::string, std::string>> describe(const Recipe& recipe, const MultimodalModel& model, const ModelSize& size) {
+  std::string name = fmt::format("{}, {} parameters", model.config().llm.model_type, format_parameters(size.parameters));
+  for (const ModalityConfig& modality : model.config().modalities) {
+    name += fmt::format(", {} ({} embeddings an image)", modality.spec.model_type, modality.clip.num_patches());
+  }
+  return {{"model", name},
+          {"trained", fmt::format("{}: {} parameters, {:.1f} %", to_string(recipe.training_mode), format_parameters(size.trainable),
+                                  100.0 * static_cast<double>(size.trainable) / static_cast<double>(size.parameters))},
+          {"precision", recipe.training_args.bf16 ? "bf16, float32 masters and moments" : "fp32"}};
+}
+
+std::vector<std::pair<std::string, std::string>> component_table(const Recipe& recipe, MultimodalModel& model) {
+  std::map<std::string, int64_t> sizes;
+  int64_t total = 0, trainable = 0;
+  model.visit("", [&](const std::string& parameter, Parameter& value) {
+    sizes[component_of(parameter)] += value.numel();
+    total += value.numel();
+    if (trains(recipe.training_mode, component_of(parameter))) trainable += value.numel();
+  });
+  std::vector<std::pair<std::string, std::string>> rows{{"mode", to_string(recipe.training_mode)}};
+  for (const char* component : {"llm", "vision", "projector", "unused"}) {
+    const auto size = sizes.find(component);
+    if (size == sizes.end()) continue;
+    double learning_rate = recipe.training_args.learning_rate;
+    if (size->first == "projector") learning_rate = recipe.custom_lr.projector.value_or(learning_rate);
+    if (size->first == "vision") learning_rate = recipe.custom_lr.vision.value_or(learning_rate);
+    const std::string state = trains(recipe.training_mode, component) ? fmt::format("trained, learning rate {:g}", learning_rate) : "frozen";
+    rows.emplace_back(component, fmt::format("{} parameters, {}, {}", format_count(size->second), recipe.training_args.bf16 ? "bf16" : "fp32", state));
+  }
+  rows.emplace_back("in all", fmt::format("{} parameters, {} trained ({:.1f} %)", format_count(total), format_count(trainable),
+                                          100.0 * static_cast<double>(trainable) / static_cast<double>(total)));
+  return rows;
+}
+
+}  // namespace multimeditron

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "models/multimodal/model.h"
+#include "recipe/recipe.h"
+
+namespace multimeditron {
+
+struct ModelSize {
+  int64_t parameters = 0, trainable = 0;
+};
+ModelSize measure(MultimodalModel& model);
+
+/// Rows of the start header: model, trained share, precision.
+std::vector<std::pair<std::string, std::string>> describe(const Recipe& recipe, const MultimodalModel& model, const ModelSize& size);
+
+/// Rows of `--dry-run`: each component with its parameters, what is trained of it, dtype and learning rate. The model may have shapes only.
+std::vector<std::pair<std::string, std::string>> component_table(const Recipe& recipe, MultimodalModel& model);
+
+/// True where `mode` trains the component: "llm", "vision" or "projector" (reference: the table of training modes).
+bool trains(TrainingMode mode, const std::string& component);
+
+}  // namespace multimeditron

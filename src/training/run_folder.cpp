@@ -1,0 +1,87 @@
+#include "training/run_folder.h"
+
+#include <fmt/format.h>
+
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/process.h"
+
+namespace multimeditron {
+namespace {
+
+namespace fs = std::filesystem;
+
+void create(const fs::path& path) {
+  std::error_code code;
+  fs::create_directories(path, code);
+  if (code || !fs::is_directory(path)) {
+    throw UserError("cannot create the output folder", {.where = path.string(),
+                                                        .found = code ? code.message() : "a file of that name",
+                                                        .fix = "choose another `training_args.output_dir`, or mend its permissions"});
+  }
+}
+
+void set_aside(const fs::path& path) {
+  for (int k = 1;; ++k) {
+    const fs::path target = fmt::format("{}.old-{}", path.string(), k);
+    if (fs::exists(target)) continue;
+    std::error_code code;
+    fs::rename(path, target, code);
+    if (code) throw UserError("cannot set the old output folder aside", {.where = path.string(), .found = code.message()});
+    note(fmt::format("the old output folder is now {}", target.string()));
+    return;
+  }
+}
+
+}  // namespace
+
+RunFolder::RunFolder(const Recipe& recipe, bool fresh, int64_t micro_batches_per_step)
+    : path_(fs::path(recipe.training_args.output_dir).lexically_normal()), micro_batches_per_step_(micro_batches_per_step), start_date_(today_iso_date()) {
+  if (!path_.has_filename()) path_ = path_.parent_path();  // "out/" names "out"
+  create(path_);
+  lock_ = std::make_unique<RunLock>(path_);
+  if (fresh && fs::exists(path_ / "run.json")) {
+    set_aside(path_);
+    create(path_);
+    lock_ = std::make_unique<RunLock>(path_);
+  }
+  const fs::path file = path_ / "run.json";
+  if (!fs::exists(file)) {
+    if (!list_checkpoints(path_).empty() || fs::exists(path_ / "trainer_state.json")) {
+      throw UserError("the output folder holds checkpoints of another program or run", {.where = path_.string(),
+                                                                                         .found = "checkpoints, but no run.json",
+                                                                                         .fix = "choose another `training_args.output_dir`"});
+    }
+    write_file_atomic(path_ / "recipe.yaml", recipe.effective_yaml);
+    const Json json{{"version", 1},
+                    {"recipe_fingerprint", recipe.fingerprint},
+                    {"micro_batches_per_step", micro_batches_per_step_},
+                    {"start_date", start_date_}};
+    write_file_atomic(file, json.dump(2) + "\n");
+    return;
+  }
+  const Json json = read_json(file);
+  if (json.value("recipe_fingerprint", "") != recipe.fingerprint) {
+    const std::string old_yaml = fs::exists(path_ / "recipe.yaml") ? read_file(path_ / "recipe.yaml") : "";
+    throw UserError("the output folder holds the run of another recipe",
+                    {.where = path_.string(),
+                     .found = "these differ (old, new):\n" + recipe_difference(old_yaml, recipe.effective_yaml),
+                     .fix = "choose another `training_args.output_dir`, or set the old run aside with --fresh"});
+  }
+  micro_batches_per_step_ = json.value("micro_batches_per_step", micro_batches_per_step_);
+  start_date_ = json.value("start_date", start_date_);
+  finished_ = read_run_state(path_) == "finished";
+  remove_leftovers(path_);
+  if (!finished_) write_file_atomic(path_ / "recipe.yaml", recipe.effective_yaml);  // paths and logging may have changed
+}
+
+std::optional<fs::path> RunFolder::newest_checkpoint() const {
+  const std::vector<int64_t> steps = list_checkpoints(path_);
+  if (steps.empty()) return std::nullopt;
+  return checkpoint_path(path_, steps.back());
+}
+
+}  // namespace multimeditron

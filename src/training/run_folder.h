@@ -1,0 +1,39 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "checkpoint/folder.h"
+#include "recipe/recipe.h"
+
+namespace multimeditron {
+
+/// The output folder of a run: who owns it, what it holds, and where the run goes on.
+///   recipe.yaml    the effective recipe         run.json   fingerprint, micro-batches a step, start date: fixed at the first launch
+///   STATE          running, interrupted, finished, failed
+///   checkpoint-N/  metrics.jsonl  quarantine.jsonl
+class RunFolder {
+ public:
+  /// Takes the folder for this run. `fresh` sets an old one aside (renamed `NAME.old-K`, never deleted). Throws UserError: another recipe's run
+  /// (with the difference), another process has it, cannot be written.
+  RunFolder(const Recipe& recipe, bool fresh, int64_t micro_batches_per_step);
+
+  const std::filesystem::path& path() const { return path_; }
+  bool is_finished() const { return finished_; }
+  /// The newest whole checkpoint of this run, if any.
+  std::optional<std::filesystem::path> newest_checkpoint() const;
+  int64_t micro_batches_per_step() const { return micro_batches_per_step_; }
+  const std::string& start_date() const { return start_date_; }
+  void set_state(const std::string& state) const { write_run_state(path_, state); }
+
+ private:
+  std::filesystem::path path_;
+  std::unique_ptr<RunLock> lock_;
+  bool finished_ = false;
+  int64_t micro_batches_per_step_;
+  std::string start_date_;
+};
+
+}  // namespace multimeditron
