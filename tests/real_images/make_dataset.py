@@ -170,7 +170,7 @@ def make_recipe(output):
         "training_args": {
             "output_dir": "$OUT",
             "run_name": "real-images",
-            "learning_rate": 0.002,
+            "learning_rate": 0.001,
             "bf16": False,
             "per_device_train_batch_size": 16,
             "gradient_accumulation_steps": 1,

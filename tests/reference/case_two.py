@@ -69,7 +69,9 @@ KINDS = ["CT", "MRI", "X-ray", "ultrasound", "fundus photograph", "histology sli
 def sentence(rng, count):
     words = [rng.choice(WORDS) for _ in range(count)]
     if rng.random() < 0.35:
-        words.insert(rng.randrange(len(words)), rng.choice([f"{rng.randint(1, 99)}.{rng.randint(0, 9)} mm", f"(grade {rng.randint(1, 4)})", "T1-weighted", "it's"]))
+        place = rng.randrange(len(words))
+        measures = [f"{rng.randint(1, 99)}.{rng.randint(0, 9)} mm", f"(grade {rng.randint(1, 4)})", "T1-weighted", "it's"]
+        words.insert(place, rng.choice(measures))
     if rng.random() < 0.2:
         words.append(rng.choice(FOREIGN))
     return " ".join(words).capitalize() + rng.choice([".", ".", "!", "?", "...", ";"])
