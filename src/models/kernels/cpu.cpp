@@ -30,8 +30,9 @@ inline void store(bf16& target, float value) {  // round to nearest even; NaN ke
 inline float fast_exp(float x) {
   x = x < -87.0f ? -87.0f : x;
   x = x > 88.0f ? 88.0f : x;
-  const float shifted = x * 1.44269504f + 12582912.0f;  // 1.5 * 2^23: the integer part lands in the low bits
-  const float n = shifted - 12582912.0f;
+  // Truncation after adding a half, not the usual magic constant: reassociation would cancel that.
+  const int32_t exponent = static_cast<int32_t>(x * 1.44269504f + (x < 0 ? -0.5f : 0.5f));
+  const float n = static_cast<float>(exponent);
   const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
   float p = 1.3981999507e-3f;
   p = p * r + 8.3334519073e-3f;
@@ -39,8 +40,7 @@ inline float fast_exp(float x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * r * r + r + 1.0f;
-  const uint32_t exponent = (std::bit_cast<uint32_t>(shifted) << 23) + 0x3f800000u;
-  return p * std::bit_cast<float>(exponent);
+  return p * std::bit_cast<float>((exponent + 127) << 23);
 }
 
 template <class T>
