@@ -1,11 +1,12 @@
 #include "recipe/node.h"
 
 #include <fmt/format.h>
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
-#include <map>
 #include <optional>
+#include <sstream>
 
 #include "base/error.h"
 
@@ -47,6 +48,22 @@ std::optional<size_t> invalid_utf8(std::string_view text) {
   return std::nullopt;
 }
 
+/// Listens to a parser for the places where documents begin, and to nothing else.
+class DocumentStarts : public YAML::EventHandler {
+ public:
+  std::vector<YAML::Mark> marks;
+
+  void OnDocumentStart(const YAML::Mark& mark) override { marks.push_back(mark); }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+};
+
 class Parser {
  public:
   /// A byte order mark is no part of the text: yaml-cpp skips it, and its positions would be off by its length.
@@ -63,13 +80,8 @@ class Parser {
     }
     ParsedYaml parsed;
     try {
-      const std::vector<YAML::Node> documents = YAML::LoadAll(text_);
-      if (documents.size() > 1) {
-        throw UserError("one YAML document was expected", {.where = at(documents[1].Mark()).text,
-                                                           .found = fmt::format("{} documents, separated by `---`", documents.size()),
-                                                           .fix = "keep one of them in this file"});
-      }
-      if (!documents.empty()) parsed.root = convert(documents.front(), 0);
+      check_one_document();
+      parsed.root = convert(YAML::Load(text_), 0);
     } catch (const YAML::Exception& error) {
       throw UserError("this file is not valid YAML", {.where = at(error.mark).text, .found = error.msg, .fix = hint(error)});
     }
@@ -82,6 +94,25 @@ class Parser {
   Origin at(const YAML::Mark& mark) const {
     const size_t line = static_cast<size_t>(std::max(mark.line, 0)) + 1, column = static_cast<size_t>(std::max(mark.column, 0)) + 1;
     return {fmt::format("{}:{}:{}", name_, line, column), line, column};
+  }
+
+  /// yaml-cpp ends a document at a bracket that was never opened: Load would drop the rest unseen, LoadAll never end.
+  void check_one_document() const {
+    std::istringstream stream(text_);
+    YAML::Parser parser(stream);
+    DocumentStarts starts;
+    while (starts.marks.size() < 2 && parser.HandleNextDocument(starts)) continue;
+    if (starts.marks.size() < 2) return;
+    const YAML::Mark& mark = starts.marks[1];
+    const auto offset = static_cast<size_t>(std::max(mark.pos, 0));
+    if (offset < text_.size() && std::string_view(",:?]}").find(text_[offset]) != std::string_view::npos) {
+      throw UserError("this file is not valid YAML", {.where = at(mark).text,
+                                                      .found = fmt::format("`{}` where a key was expected", text_[offset]),
+                                                      .fix = "remove it, or put a value that starts with it in quotes"});
+    }
+    throw UserError("one YAML document was expected", {.where = at(mark).text,
+                                                       .found = "a second document behind the first",
+                                                       .fix = "keep one of them in this file, and no `---` between"});
   }
 
   std::string hint(const YAML::Exception& error) const {
