@@ -8,8 +8,8 @@
 
 #include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <nlohmann/json.hpp>
+#include <vector>
 
 #include "base/error.h"
 #include "base/json.h"
@@ -37,6 +37,13 @@ int sync_descriptor(int fd) {
   return result == 0 ? 0 : errno;
 }
 
+struct Descriptor {
+  int fd;
+  ~Descriptor() {
+    if (fd >= 0) ::close(fd);
+  }
+};
+
 /// Removes a file unless told that it is wanted.
 class RemoveOnFailure {
  public:
@@ -63,14 +70,28 @@ void throw_file_error(const char* action, const std::filesystem::path& file, int
   throw UserError(fmt::format("cannot {} a file", action), {.where = file.string(), .found = std::strerror(error), .fix = fix});
 }
 
+void read_blocks(const std::filesystem::path& file, const std::function<void(std::span<const std::byte>)>& block) {
+  const Descriptor descriptor{::open(file.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (descriptor.fd < 0) throw_file_error("open", file, errno);
+  ::posix_fadvise(descriptor.fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+  struct stat status {};
+  const bool is_small = ::fstat(descriptor.fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size < (1 << 20);
+  std::vector<std::byte> buffer(is_small ? static_cast<size_t>(status.st_size) + 1 : size_t{1} << 20);
+  for (;;) {
+    const ssize_t size = ::read(descriptor.fd, buffer.data(), buffer.size());
+    if (size == 0) return;
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0) throw_file_error("read", file, errno);
+    block(std::span(buffer.data(), static_cast<size_t>(size)));
+  }
+}
+
 std::string read_file(const std::filesystem::path& file) {
   std::error_code code;
   if (std::filesystem::is_directory(file, code))
     throw UserError("a file was expected", {.where = file.string(), .found = "a folder", .fix = "name a file inside it"});
-  std::ifstream stream(file, std::ios::binary);
-  if (!stream) throw_file_error("read", file, errno);
-  std::string content((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
-  if (stream.bad()) throw_file_error("read", file, errno);
+  std::string content;
+  read_blocks(file, [&](std::span<const std::byte> block) { content.append(reinterpret_cast<const char*>(block.data()), block.size()); });
   return content;
 }
 

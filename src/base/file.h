@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -11,6 +12,10 @@ namespace multimeditron {
 /// Throws the UserError for a system call that was refused: what was tried ("write"), on which file, the system's reason, and what helps
 /// against it. `error`: an errno value.
 [[noreturn]] void throw_file_error(const char* action, const std::filesystem::path& file, int error);
+
+/// Hands the file's content over in blocks, in order. Unlike a mapping it survives a file that shrinks meanwhile, and a bad sector is an
+/// error that can be reported. Throws UserError.
+void read_blocks(const std::filesystem::path& file, const std::function<void(std::span<const std::byte>)>& block);
 
 /// The whole file. Throws UserError where it is missing or unreadable.
 std::string read_file(const std::filesystem::path& file);

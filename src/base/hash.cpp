@@ -1,13 +1,9 @@
 #include "base/hash.h"
 
-#include <fcntl.h>
 #include <openssl/evp.h>
-#include <unistd.h>
 
 #include <array>
-#include <cerrno>
 #include <stdexcept>
-#include <vector>
 
 #include "base/file.h"
 
@@ -49,24 +45,8 @@ std::string sha256(std::span<const std::byte> bytes) {
 }
 
 std::string sha256_of_file(const std::filesystem::path& file) {
-  const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) throw_file_error("open", file, errno);
-  ::posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
   Sha256 hash;
-  std::vector<std::byte> buffer(size_t{1} << 20);
-  // Not mapped: a file that shrinks while it is read must not end the process, and a bad sector is an error that can be reported.
-  for (;;) {
-    const ssize_t size = ::read(fd, buffer.data(), buffer.size());
-    if (size == 0) break;
-    if (size < 0 && errno == EINTR) continue;
-    if (size < 0) {
-      const int error = errno;
-      ::close(fd);
-      throw_file_error("read", file, error);
-    }
-    hash.update(std::span(buffer.data(), static_cast<size_t>(size)));
-  }
-  ::close(fd);
+  read_blocks(file, [&](std::span<const std::byte> block) { hash.update(block); });
   return hash.finish();
 }
 

@@ -140,21 +140,8 @@ void remove_leftovers(const fs::path& output_dir) {
 }
 
 void copy_file_synced(const fs::path& from, const fs::path& to) {
-  const int fd = ::open(from.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) throw_file_error("open", from, errno);
-  struct Closer {
-    int fd;
-    ~Closer() { ::close(fd); }
-  } const closer{fd};
   FileWriter writer(to);
-  std::vector<std::byte> buffer(size_t{1} << 20);
-  for (;;) {
-    const ssize_t size = ::read(fd, buffer.data(), buffer.size());
-    if (size == 0) break;
-    if (size < 0 && errno == EINTR) continue;
-    if (size < 0) throw_file_error("read", from, errno);
-    writer.write(std::span(buffer.data(), static_cast<size_t>(size)));
-  }
+  read_blocks(from, [&](std::span<const std::byte> block) { writer.write(block); });
   writer.close();
 }
 

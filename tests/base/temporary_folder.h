@@ -12,8 +12,8 @@ namespace multimeditron {
 /// An empty folder that goes away with the object.
 class TemporaryFolder {
  public:
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "multimeditron-test-XXXXXX").string();
+  explicit TemporaryFolder(const std::filesystem::path& parent = std::filesystem::temp_directory_path()) {
+    std::string name = (parent / "multimeditron-test-XXXXXX").string();
     path_ = ::mkdtemp(name.data());
   }
   ~TemporaryFolder() {
@@ -29,6 +29,12 @@ class TemporaryFolder {
  private:
   std::filesystem::path path_;
 };
+
+/// A folder in memory where the system has one, for tests that write thousands of files.
+inline std::filesystem::path memory_folder() {
+  const std::filesystem::path memory = "/dev/shm";
+  return ::access(memory.c_str(), W_OK) == 0 ? memory : std::filesystem::temp_directory_path();
+}
 
 /// The UserError that `action` throws; the test fails where it throws none.
 #define EXPECT_USER_ERROR(action, ...)                                                                                     \
