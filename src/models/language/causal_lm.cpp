@@ -170,6 +170,7 @@ at::Tensor CausalLm::prefill(at::Tensor hidden, const SequenceLayout& layout, Kv
 }
 
 at::Tensor CausalLm::decode(at::Tensor hidden, const std::vector<int64_t>& positions, const std::vector<int64_t>& rows, KvCache& cache) {
+  rotary_.reserve(cache.layers.front().k.size(2));  // the cache may have grown since the prefill
   for (size_t i = 0; i < layers_.size(); ++i) hidden = layers_[i]->decode(hidden, positions, rows, rotary_, cache.layers[i]);
   return hidden;
 }
