@@ -73,8 +73,11 @@ Node& item_of(Node& list, const std::string& part, const std::string& path, cons
 
 }  // namespace
 
-void apply_override(Node& root, const std::string& override_text) {
-  const Origin origin{fmt::format("override `{}`", override_text), std::numeric_limits<size_t>::max(), 0};
+Origin override_origin(const std::string& override_text, size_t index) {
+  return {fmt::format("override `{}`", override_text), std::numeric_limits<size_t>::max(), index};
+}
+
+void apply_override(Node& root, const std::string& override_text, const Origin& origin) {
   const size_t equals = override_text.find('=');
   const std::vector<std::string> parts = split(override_text.substr(0, equals));
   bool empty_part = false;

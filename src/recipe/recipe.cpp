@@ -80,12 +80,12 @@ Recipe load_recipe(const std::filesystem::path& file, std::span<const std::strin
   reader.warnings = std::move(parsed.warnings);
   // What is missing as a whole is reported behind the file's own mistakes.
   reader.seen("", {file.string(), std::numeric_limits<size_t>::max() - 1, 0});
-  for (const std::string& text : overrides) {
+  for (size_t i = 0; i < overrides.size(); ++i) {
+    const Origin origin = override_origin(overrides[i], i);
     try {
-      apply_override(root, text);
+      apply_override(root, overrides[i], origin);
     } catch (const UserError& error) {
-      reader.mistake({error.details().where, std::numeric_limits<size_t>::max(), 0}, error.message(), error.details().found,
-                     error.details().fix);
+      reader.mistake(origin, error.message(), error.details().found, error.details().fix);
     }
   }
   expand_all(root, reader);

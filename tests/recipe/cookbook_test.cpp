@@ -181,7 +181,8 @@ TEST(CookbookMistakes, StrayDeeperListItemIsReadWithTwoWarnings) {
   const Recipe recipe = load(text_of(kRows[15]));
   EXPECT_EQ(recipe.modalities[0].generalist_idx, -1);
   EXPECT_TRUE(contains(recipe.warnings, "recipe.yaml:25:5: `generalist_idx` stands here and in line 27: the last one counts"));
-  EXPECT_TRUE(contains(recipe.warnings, "recipe.yaml:26:9: this list item is read as more text of the value of `generalist_idx` in line 25"));
+  EXPECT_TRUE(
+      contains(recipe.warnings, "recipe.yaml:26:9: this list item is read as more text of the value of `generalist_idx` in line 25"));
 }
 
 TEST(CookbookMistakes, SingleClipWithAMixturesKeyGetsANote) {

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -10,35 +9,18 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/temporary_folder.h"
 #include "recipe/recipe.h"
 
 namespace multimeditron::testing {
 
-/// A folder of its own for one test, removed at its end.
-class Folder {
- public:
-  Folder() {
-    const auto* info = ::testing::UnitTest::GetInstance()->current_test_info();
-    std::string name = std::string(info->test_suite_name()) + "." + info->name() + "." + std::to_string(::getpid());
-    for (char& c : name) c = c == '/' ? '_' : c;
-    path_ = std::filesystem::path(::testing::TempDir()) / name;
-    std::filesystem::create_directories(path_);
-  }
-  ~Folder() { std::filesystem::remove_all(path_); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-
-  std::filesystem::path write(const std::string& name, const std::string& content) const {
-    const std::filesystem::path file = path_ / name;
-    std::filesystem::create_directories(file.parent_path());
-    std::ofstream(file, std::ios::binary) << content;
-    return file;
-  }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
+/// Writes a file below `folder`, with the folders on its way.
+inline std::filesystem::path write(const TemporaryFolder& folder, const std::string& name, const std::string& content) {
+  const std::filesystem::path file = folder / name;
+  std::filesystem::create_directories(file.parent_path());
+  std::ofstream(file, std::ios::binary) << content;
+  return file;
+}
 
 /// An environment variable for as long as the object lives; without a value it is unset.
 class Variable {
@@ -70,14 +52,14 @@ inline const std::string kSmall =
     "  output_dir: out\n";
 
 inline Recipe load(const std::string& text, const std::vector<std::string>& overrides = {}) {
-  const Folder folder;
-  return load_recipe(folder.write("recipe.yaml", text), overrides);
+  const TemporaryFolder folder;
+  return load_recipe(write(folder, "recipe.yaml", text), overrides);
 }
 
 /// All mistakes of a recipe as printed, with the folder taken off its name.
 inline std::string mistakes(const std::string& text, const std::vector<std::string>& overrides = {}) {
-  const Folder folder;
-  const auto file = folder.write("recipe.yaml", text);
+  const TemporaryFolder folder;
+  const auto file = write(folder, "recipe.yaml", text);
   std::string found = "no mistake";
   try {
     load_recipe(file, overrides);

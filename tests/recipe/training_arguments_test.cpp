@@ -95,13 +95,13 @@ TEST(TrainingArguments, ReportToNamesKnownServices) {
 }
 
 TEST(TrainingArguments, DeepSpeedFileIsLookedAtButNotNeeded) {
-  const Folder folder;
-  folder.write("config/good.json",
-               R"({"zero_optimization": {"stage": 3}, "train_micro_batch_size_per_gpu": "auto", "gradient_clipping": 0.5})");
-  folder.write("config/broken.json", "{\"a\": 1,\n}");
-  folder.write("config/list.json", "[1]");
+  const TemporaryFolder folder;
+  write(folder, "config/good.json",
+        R"({"zero_optimization": {"stage": 3}, "train_micro_batch_size_per_gpu": "auto", "gradient_clipping": 0.5})");
+  write(folder, "config/broken.json", "{\"a\": 1,\n}");
+  write(folder, "config/list.json", "[1]");
   const auto read = [&](const std::string& value) {
-    return load_recipe(folder.write("recipe.yaml", kSmall + "  deepspeed: " + value + "\n"), {});
+    return load_recipe(write(folder, "recipe.yaml", kSmall + "  deepspeed: " + value + "\n"), {});
   };
   const Recipe good = read("./config/good.json");
   EXPECT_TRUE(contains(good.notes, "`training_args.deepspeed` is accepted, not used here"));
