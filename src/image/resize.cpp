@@ -195,6 +195,11 @@ Plane resample_horizontally(const RgbImage& image, const Windows& windows, int64
 
 RgbImage resize_region(const RgbImage& image, Resample resample, int64_t width, int64_t height, const Region& region) {
   const bool changes_width = width != image.width, changes_height = height != image.height;
+  // Pillow 13 does the pass along y first where the height shrinks more than twice as much as the width.
+  if (changes_width && image.height > height && image.height - height > 2 * (image.width - width)) {
+    const RgbImage low = resize_region(image, resample, image.width, height, {0, region.top, image.width, region.height});
+    return resize_region(low, resample, width, region.height, {region.left, 0, region.width, region.height});
+  }
   Windows columns, rows;
   if (changes_width) columns = make_windows(resample, image.width, width, region.left, region.width);
   if (changes_height) rows = make_windows(resample, image.height, height, region.top, region.height);
