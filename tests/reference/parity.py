@@ -31,17 +31,6 @@ transformers.logging.set_verbosity_error()
 NEVER_DECAYED = [r"bias", r"layernorm", r"rmsnorm", r"(?:^|\.)norm(?:$|\.)", r"_norm(?:$|\.)"]  # as transformers.Trainer
 
 
-_resize = Image.Image.resize
-
-
-def _resize_horizontal_first(image, size, resample=None, **rest):
-    """Since version 13 Pillow resizes some images vertically first, which rounds otherwise; the original ran with the old order."""
-    return _resize(_resize(image, (size[0], image.height), resample, **rest), size, resample, **rest)
-
-
-Image.Image.resize = _resize_horizontal_first
-
-
 # ---------------------------------------------------------------------------------------------------------------- model
 
 
