@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "recipe/recipe.h"
-#include "tracking/output_mode.h"
+#include "base/output_mode.h"
 
 namespace multimeditron {
 
@@ -26,10 +26,10 @@ struct TrainCommand {
 /// `inspect --config R`: samples as the model sees them.
 struct InspectSamples {
   Recipe recipe;
-  int64_t index = 0;  ///< row of the concatenated data sets, before any shuffling
-  int64_t count = 1;
+  std::vector<int64_t> rows{0};  ///< of the concatenated data sets, before any shuffling
   bool forward = false;
   bool gradients = false;  ///< implies forward; norms under recipe.training_mode, which `--training-mode` has already replaced
+  bool batch = false;      ///< implies forward; loss and gradients of the rows as one micro-batch, not of each for itself
 };
 
 /// `inspect --image FILE --processor FOLDER`: one image through a processor alone.

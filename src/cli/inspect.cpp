@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <memory>
 
 #include "base/error.h"
@@ -13,8 +14,9 @@ namespace {
 struct Options {
   std::string config, image, conversations;
   std::vector<std::string> overrides;
-  int64_t index = 0, count = 1;
-  bool forward = false, gradients = false;
+  std::string index = "0";
+  int64_t count = 1;
+  bool forward = false, gradients = false, batch = false;
   std::string training_mode;
   std::string processor;
   std::string tokenizer, tokenizer_type, attachment_token = "<|reserved_special_token_0|>", label_mask = "original";
@@ -32,21 +34,42 @@ void refuse(const CLI::App& app, const std::string& form, std::initializer_list<
   }
 }
 
+/// Rows of `--index` ("3" or "0,1,2,4") and, from a single one, `--count` of them.
+std::vector<int64_t> rows_of(const Options& options) {
+  std::vector<int64_t> rows;
+  std::string_view left = options.index;
+  while (true) {
+    const std::string_view one = left.substr(0, left.find(','));
+    int64_t row = 0;
+    const auto [end, error] = std::from_chars(one.data(), one.data() + one.size(), row);
+    require_range(error == std::errc() && end == one.data() + one.size() && row >= 0, "--index", options.index,
+                  "a row, counted from 0, or several: 0,1,4");
+    rows.push_back(row);
+    if (one.size() == left.size()) break;
+    left.remove_prefix(one.size() + 1);
+  }
+  require_range(options.count >= 1, "--count", fmt::format("{}", options.count), "1 or more");
+  if (options.count == 1) return rows;
+  if (rows.size() > 1) throw UserError("`--count` has no meaning with several rows", {.fix = "name all rows in `--index`"});
+  for (int64_t i = 1; i < options.count; ++i) rows.push_back(rows.front() + i);
+  return rows;
+}
+
 InspectSamples samples(const CLI::App& app, const Options& options) {
   refuse(app, "--config",
          {"--processor", "--tokenizer", "--tokenizer-type", "--embeddings-per-image", "--label-mask", "--add-generation-prompt"});
-  require_range(options.index >= 0, "--index", fmt::format("{}", options.index), "a row, counted from 0");
-  require_range(options.count >= 1, "--count", fmt::format("{}", options.count), "1 or more");
   if (!options.training_mode.empty() && !options.gradients)
     throw UserError("`--training-mode` has no meaning without `--gradients`", {.fix = "add `--gradients`"});
   std::vector<std::string> overrides = options.overrides;
   if (!options.training_mode.empty()) overrides.push_back("training_mode=" + options.training_mode);
-  return {load_and_show(options.config, overrides), options.index, options.count, options.forward || options.gradients, options.gradients};
+  const std::vector<int64_t> rows = rows_of(options);
+  const bool forward = options.forward || options.gradients || options.batch;
+  return {load_and_show(options.config, overrides), rows, forward, options.gradients, options.batch};
 }
 
 InspectImage image(const CLI::App& app, const Options& options) {
   refuse(app, "--image",
-         {"overrides", "--index", "--count", "--forward", "--gradients", "--training-mode", "--tokenizer", "--tokenizer-type",
+         {"overrides", "--index", "--count", "--forward", "--gradients", "--batch", "--training-mode", "--tokenizer", "--tokenizer-type",
           "--embeddings-per-image", "--label-mask", "--add-generation-prompt"});
   require_option(!options.processor.empty(), "--processor", "name the folder with preprocessor_config.json");
   return {options.image, options.processor};
@@ -54,7 +77,7 @@ InspectImage image(const CLI::App& app, const Options& options) {
 
 InspectConversations conversations(const CLI::App& app, const Options& options) {
   refuse(app, "--conversations",
-         {"overrides", "--index", "--count", "--forward", "--gradients", "--training-mode", "--processor", "--dump"});
+         {"overrides", "--index", "--count", "--forward", "--gradients", "--batch", "--training-mode", "--processor", "--dump"});
   require_option(!options.tokenizer.empty(), "--tokenizer", "name the folder with tokenizer.json");
   require_option(!options.tokenizer_type.empty(), "--tokenizer-type", "one of: llama, apertus, qwen3");
   require_choice("--tokenizer-type", options.tokenizer_type, std::vector<std::string>{"llama", "apertus", "qwen3"});
@@ -91,12 +114,13 @@ void add_inspect(CLI::App& app, Action& action) {
                                          "multimeditron inspect --config recipe.yaml --index 3 --forward --json");
   inspect_app->add_option("--config", options->config, "Samples of this recipe's data sets")->type_name("RECIPE")->group("Samples");
   inspect_app->add_option("overrides", options->overrides, "Changes to the recipe")->type_name("KEY=VALUE");
-  inspect_app->add_option("--index", options->index, "Row of the concatenated data sets, before shuffling (default 0)")
-      ->type_name("N")
+  inspect_app->add_option("--index", options->index, "Row of the concatenated data sets, before shuffling (default 0); several: 0,1,4")
+      ->type_name("N[,N]")
       ->group("Samples");
   inspect_app->add_option("--count", options->count, "How many rows (default 1)")->type_name("K")->group("Samples");
   inspect_app->add_flag("--forward", options->forward, "Run the model: loss, features, logits")->group("Samples");
   inspect_app->add_flag("--gradients", options->gradients, "Run it backwards too: norm of each gradient")->group("Samples");
+  inspect_app->add_flag("--batch", options->batch, "The rows as one micro-batch: its loss and gradients")->group("Samples");
   inspect_app->add_option("--training-mode", options->training_mode, "Gradients of this mode (default: the recipe's)")
       ->type_name("ALIGNMENT|END2END|LM_ONLY|FULL")
       ->group("Samples");

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 
+#include "base/error.h"
 #include "generation/decoding.h"
 
 namespace multimeditron {
@@ -23,6 +25,9 @@ std::vector<Generation> generate(MultimodalModel& model, std::span<const Sample>
       const auto stream = static_cast<uint64_t>(prompts[static_cast<size_t>(sequence)].index);
       const Choice choice = choose_token({logits, static_cast<size_t>(vocab_size)}, options.sampling, stream, static_cast<uint64_t>(step));
       logits += vocab_size;
+      if (std::isnan(choice.margin))
+        throw UserError("the model's scores are not numbers",
+                        {.fix = "check the checkpoint (a run that diverged writes such weights), or try another precision"});
       if (step == 0) result.first_token_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
       result.ids.push_back(choice.id);
       result.margins.push_back(choice.margin);

@@ -27,7 +27,7 @@ struct Generation {
 
 /// Continues prompts of any lengths as one batch. `prompts`: samples whose text ends where the answer begins. A prompt's `index` names its
 /// stream of random draws, so that it gets the same answer alone or among others. `on_token` (may be empty) is called for each new token
-/// as it is chosen, with the prompt's place in `prompts`.
+/// as it is chosen, with the prompt's place in `prompts`. Throws UserError where the weights give no numbers.
 std::vector<Generation> generate(MultimodalModel& model, std::span<const Sample> prompts, const GenerationOptions& options,
                                  const std::function<void(size_t prompt, int64_t id)>& on_token = {});
 

@@ -27,9 +27,7 @@ uint64_t content_hash(const RgbImage& image) {
 Sample make_question(const MultimodalModel& model, const Tokenizer& tokenizer, std::span<const RgbImage> images, const std::string& system,
                      const std::string& question) {
   const ModelConfig& config = model.config();
-  if (!images.empty() && config.modalities.empty())
-    throw UserError("this model takes no images", {.found = fmt::format("{} image(s) and a plain language model", images.size()),
-                                                   .fix = "leave `--image` out, or name a checkpoint with a vision encoder"});
+  if (!images.empty() && config.modalities.empty()) refuse_images(images.size());
   PromptOptions options;
   options.attachment_token = config.attachment_token;
   options.attachment_token_id = config.attachment_token_id;
@@ -61,6 +59,11 @@ Sample make_question(const MultimodalModel& model, const Tokenizer& tokenizer, s
                     {.found = fmt::format("{} tokens; the model has {} positions", length, positions),
                      .fix = "shorten the question, or give fewer images"});
   return sample;
+}
+
+void refuse_images(size_t num_images) {
+  throw UserError("this model takes no images", {.found = fmt::format("{} image(s) and a plain language model", num_images),
+                                                 .fix = "leave `--image` out, or name a checkpoint with a vision encoder"});
 }
 
 std::vector<int64_t> stop_token_ids(const ModelConfig& config, const Tokenizer& tokenizer) {

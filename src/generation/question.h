@@ -18,6 +18,9 @@ namespace multimeditron {
 Sample make_question(const MultimodalModel& model, const Tokenizer& tokenizer, std::span<const RgbImage> images, const std::string& system,
                      const std::string& question);
 
+/// Throws the UserError of a model that has no encoder for `num_images` images.
+[[noreturn]] void refuse_images(size_t num_images);
+
 /// The tokens that end an answer: `eos_token_id` of generation_config.json (else of config.json), the tokenizer's own, and the end of an
 /// assistant's turn in the formats of Qwen, Llama and Apertus, so far as the vocabulary has them.
 std::vector<int64_t> stop_token_ids(const ModelConfig& config, const Tokenizer& tokenizer);
