@@ -11,19 +11,27 @@ Kernels kernels_avx2();
 Kernels kernels_avx512();
 #endif
 
+std::vector<Kernels> variants() {
+  std::vector<Kernels> result{kernels_baseline()};
+#if defined(__x86_64__)
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512cd");
+  if (avx2) result.push_back(kernels_avx2());
+  if (avx2 && avx512) result.push_back(kernels_avx512());
+#endif
+  return result;
+}
+
 namespace {
 
 Kernels choose() {
-#if defined(__x86_64__)
+  const std::vector<Kernels> runnable = variants();
   const char* asked = std::getenv("MULTIMEDITRON_KERNELS");
-  const std::string name = asked == nullptr ? "" : asked;
-  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512cd");
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (avx512 && (name.empty() || name == "avx512")) return kernels_avx512();
-  if (avx2 && name != "baseline") return kernels_avx2();
-#endif
-  return kernels_baseline();
+  for (const Kernels& kernels : runnable) {
+    if (asked != nullptr && std::string(asked) == kernels.name) return kernels;
+  }
+  return runnable.back();
 }
 
 }  // namespace

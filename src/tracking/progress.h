@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/json.h"
-#include "tracking/output_mode.h"
+#include "base/output_mode.h"
 
 namespace multimeditron {
 

@@ -55,12 +55,6 @@ RunFolder::RunFolder(const Recipe& recipe, bool fresh, int64_t micro_batches_per
                                                                                          .found = "checkpoints, but no run.json",
                                                                                          .fix = "choose another `training_args.output_dir`"});
     }
-    write_file_atomic(path_ / "recipe.yaml", recipe.effective_yaml);
-    const Json json{{"version", 1},
-                    {"recipe_fingerprint", recipe.fingerprint},
-                    {"micro_batches_per_step", micro_batches_per_step_},
-                    {"start_date", start_date_}};
-    write_file_atomic(file, json.dump(2) + "\n");
     return;
   }
   const Json json = read_json(file);
@@ -75,7 +69,16 @@ RunFolder::RunFolder(const Recipe& recipe, bool fresh, int64_t micro_batches_per
   start_date_ = json.value("start_date", start_date_);
   finished_ = read_run_state(path_) == "finished";
   remove_leftovers(path_);
-  if (!finished_) write_file_atomic(path_ / "recipe.yaml", recipe.effective_yaml);  // paths and logging may have changed
+}
+
+void RunFolder::claim(const Recipe& recipe) const {
+  write_file_atomic(path_ / "recipe.yaml", recipe.effective_yaml);  // on a later launch too: paths and logging may have changed
+  if (fs::exists(path_ / "run.json")) return;
+  const Json json{{"version", 1},
+                  {"recipe_fingerprint", recipe.fingerprint},
+                  {"micro_batches_per_step", micro_batches_per_step_},
+                  {"start_date", start_date_}};
+  write_file_atomic(path_ / "run.json", json.dump(2) + "\n");
 }
 
 std::optional<fs::path> RunFolder::newest_checkpoint() const {

@@ -20,6 +20,10 @@ class RunFolder {
   /// (with the difference), another process has it, cannot be written.
   RunFolder(const Recipe& recipe, bool fresh, int64_t micro_batches_per_step);
 
+  /// Writes recipe.yaml and run.json: from now on the folder belongs to this recipe. Called once everything is loaded, so that a recipe with a
+  /// mistake leaves no trace.
+  void claim(const Recipe& recipe) const;
+
   const std::filesystem::path& path() const { return path_; }
   bool is_finished() const { return finished_; }
   /// The newest whole checkpoint of this run, if any.

@@ -202,6 +202,7 @@ void Trainer::save(int64_t step) {
 TrainResult Trainer::run() {
   install_stop_signals();
   load();
+  folder_.claim(recipe_);
   show_header();
   folder_.set_state("running");
   const int64_t first_step = state_.step;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 namespace multimeditron::kernels {
 
@@ -83,6 +84,9 @@ struct Kernels {
   AdamWStep<float> adamw_f32;
   AdamWStep<bf16> adamw_bf16;
 };
+
+/// Every variant that this CPU runs, the best one last.
+std::vector<Kernels> variants();
 
 /// The best variant that this CPU runs; MULTIMEDITRON_KERNELS=baseline|avx2|avx512 asks for another.
 const Kernels& active();

@@ -1,0 +1,83 @@
+#include "models/kernels/kernels.h"
+
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <random>
+#include <vector>
+
+namespace multimeditron::kernels {
+namespace {
+
+std::vector<float> draw(size_t count, uint32_t seed, float scale = 1.0f) {
+  std::mt19937 engine(seed);
+  std::normal_distribution<float> normal(0.0f, scale);
+  std::vector<float> values(count);
+  for (float& value : values) value = normal(engine);
+  return values;
+}
+
+TEST(Kernels, EveryVariantAgreesWithDoublePrecision) {
+  constexpr int64_t kRows = 3, kDim = 77;
+  for (const Kernels& variant : variants()) {
+    SCOPED_TRACE(variant.name);
+    const auto x = draw(kRows * kDim, 1), weight = draw(kDim, 2);
+    std::vector<float> out(x.size());
+    variant.f32.rms_norm(x.data(), weight.data(), out.data(), nullptr, kRows, kDim, 1e-6f);
+    for (int64_t row = 0; row < kRows; ++row) {
+      double sum = 0;
+      for (int64_t i = 0; i < kDim; ++i) sum += std::pow(x[row * kDim + i], 2);
+      for (int64_t i = 0; i < kDim; ++i) {
+        const double expected = x[row * kDim + i] / std::sqrt(sum / kDim + 1e-6) * weight[i];
+        EXPECT_NEAR(out[row * kDim + i], expected, 1e-6 * std::max(1.0, std::abs(expected)));
+      }
+    }
+
+    const auto gate_up = draw(2 * kDim, 3, 4.0f);
+    std::vector<float> activation(kDim);
+    variant.f32.swiglu(gate_up.data(), activation.data(), 1, kDim);
+    for (int64_t i = 0; i < kDim; ++i) {
+      const double g = gate_up[i], expected = g / (1 + std::exp(-g)) * gate_up[kDim + i];
+      EXPECT_NEAR(activation[i], expected, 1e-6 * std::max(1.0, std::abs(expected)));
+    }
+
+    auto logits = draw(1031, 4, 6.0f);
+    double sum = 0;
+    for (const float logit : logits) sum += std::exp(static_cast<double>(logit));
+    const auto original = logits;
+    const double loss = variant.f32.cross_entropy(logits.data(), 1031, 17, 0.5f);
+    EXPECT_NEAR(loss, std::log(sum) - original[17], 1e-6 * std::abs(loss));
+    for (size_t i = 0; i < logits.size(); ++i) EXPECT_NEAR(logits[i], 0.5 * (std::exp(original[i]) / sum - (i == 17)), 2e-7);
+  }
+}
+
+TEST(Kernels, SoftmaxSurvivesExtremeScoresAndHidesTheFuture) {
+  for (const Kernels& variant : variants()) {
+    SCOPED_TRACE(variant.name);
+    std::vector<float> scores{1e4f, -1e4f, 3.0f, 3.0f, -200.0f, 0.0f, 5.0f, 5.0f};
+    variant.f32.causal_softmax(scores.data(), 2, 4, 1, 1);
+    EXPECT_FLOAT_EQ(scores[0], 1.0f);
+    EXPECT_EQ(scores[2], 0.0f);
+    EXPECT_EQ(scores[3], 0.0f);
+    EXPECT_NEAR(scores[6], 1 / (1 + std::exp(-5.0)), 1e-6);
+    EXPECT_EQ(scores[7], 0.0f);
+  }
+}
+
+TEST(Kernels, BfloatIsRoundedToNearestEven) {
+  for (const Kernels& variant : variants()) {
+    SCOPED_TRACE(variant.name);
+    std::vector<float> parameter{1.00390625f, 1.01171875f, 1.005f, -1.00390625f}, zero(4), moment(4), square(4);
+    std::vector<bf16> copy(4);
+    const AdamW still{.lr = 0, .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f, .weight_decay = 0, .bias_correction1 = 1, .bias_correction2_sqrt = 1, .grad_scale = 1};
+    variant.adamw_f32(still, zero.data(), parameter.data(), moment.data(), square.data(), copy.data(), 4);
+    EXPECT_EQ(copy[0].bits, 0x3f80);  // halfway between 1 and 1 + 2^-7: to even
+    EXPECT_EQ(copy[1].bits, 0x3f82);  // halfway, the other way
+    EXPECT_EQ(copy[2].bits, 0x3f81);
+    EXPECT_EQ(copy[3].bits, 0xbf80);
+  }
+}
+
+}  // namespace
+}  // namespace multimeditron::kernels
