@@ -22,7 +22,7 @@ build: configure  ## build the program, the tests and the benchmarks into build/
 
 demo: configure  ## build the program, train a small model that sees on phantom images, question it (about 3 minutes on 2 cores)
 	@echo "== build: the program, $(JOBS) jobs"
-	@cmake --build build --target multimeditron -- -j$(JOBS)
+	@cmake --build build --target multimeditron multimeditron_engine -- -j$(JOBS)
 	@echo "== demo: build/multimeditron demo --output $(OUTPUT)"
 	@build/multimeditron demo --output $(OUTPUT)
 
