@@ -11,7 +11,8 @@ static_assert(std::endian::native == std::endian::little, "the header says '<f4'
 
 NpyWriter::NpyWriter(const std::filesystem::path& file, const std::vector<int64_t>& shape) : writer_(file) {
   std::string sizes;
-  for (const int64_t size : shape) sizes += fmt::format("{}, ", size);
+  for (const int64_t size : shape) sizes += fmt::format("{}{}", sizes.empty() ? "" : ", ", size);
+  if (shape.size() == 1) sizes += ",";  // a Python tuple of one
   std::string header = fmt::format("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}), }}", sizes);
   // Magic, version, length and header together are a multiple of 64 bytes, the last of them a line break.
   header.resize((10 + header.size() + 1 + 63) / 64 * 64 - 10 - 1, ' ');

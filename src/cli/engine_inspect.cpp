@@ -157,7 +157,7 @@ class SampleInspector {
     }
     if (what_.batch) show_batch(batch);
     if (!json_) {
-      print("\n" + view_.legend());
+      print(view_.legend());
       if (rows.size() > 1) {
         print(fmt::format("{} samples, {} tokens, {} trained ({:.0f} %){}\n", rows.size(), format_count(tokens), format_count(learnt),
                           100.0 * static_cast<double>(learnt) / static_cast<double>(std::max<int64_t>(tokens, 1)),
@@ -169,6 +169,14 @@ class SampleInspector {
 
  private:
   MultimodalModel& model() { return *pretrained_.model; }
+
+  /// "row 3  data/arrow/data-00000-of-00002.arrow, row 3", relative to where the user stands.
+  std::string title(int64_t row) const {
+    std::string place = dataset_->place(row);
+    const std::string here = fs::current_path().string() + "/";
+    if (place.starts_with(here)) place.erase(0, here.size());
+    return view_.title(fmt::format("row {}  {}", row, place));
+  }
 
   void show(const Sample& sample, size_t num_rows) {
     std::vector<RgbImage> decoded = builder_->decode_images(sample.index);
@@ -205,7 +213,7 @@ class SampleInspector {
   }
 
   void print_text(const Sample& sample, const std::vector<RgbImage>& decoded, const std::optional<Computed>& computed) const {
-    print(view_.title(fmt::format("row {}  {}", sample.index, dataset_->place(sample.index))));
+    print(title(sample.index));
     print(view_.counts(sample.text) + "\n");
     for (size_t i = 0; i < decoded.size(); ++i) {
       const ImageRange& range = sample.text.image_ranges[i];
@@ -235,7 +243,7 @@ class SampleInspector {
     if (json_) {
       print_line({{"index", row}, {"error", error_line(error)}});
     } else {
-      print(view_.title(fmt::format("row {}  {}", row, dataset_->place(row))));
+      print(title(row));
       print(fmt::format("cannot be used: {}\n\n", printable(error_line(error))));
     }
   }

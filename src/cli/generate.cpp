@@ -48,7 +48,6 @@ void add_generate(CLI::App& app, Action& action) {
   generate_app->add_option("--model", command.model, "Checkpoint, run folder (its newest checkpoint) or hub id")->type_name("CKPT");
   generate_app->add_option("--image", options->images, "An image; repeat for several, in order")
       ->type_name("FILE")
-      ->expected(1)
       ->allow_extra_args(false);
   generate_app->add_option("--system", command.system, "Text of a system turn before the question")->type_name("TEXT");
   generate_app->add_option("--max-new-tokens", command.max_new_tokens, "Longest answer, in tokens (default 256)")->type_name("N");
