@@ -1,0 +1,149 @@
+#include <gtest/gtest.h>
+
+#include "base/file.h"
+#include "checkpoint/folder.h"
+#include "run_case.h"
+
+namespace multimeditron::testing {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Each mistake gets one message with place, finding and remedy, and exit code 2.
+void expect_mistake(const Result& result, const std::vector<std::string>& parts) {
+  EXPECT_EQ(result.code, 2) << result.err;
+  for (const std::string& part : parts) EXPECT_NE(result.err.find(part), std::string::npos) << "no \"" << part << "\" in:\n" << result.err;
+}
+
+fs::path copy_of(const std::string& name, const TemporaryFolder& folder, const std::string& part) {
+  const fs::path target = folder / fs::path(part).filename().string();
+  fs::copy(fs::path(TEST_DATA) / name / part, target, fs::copy_options::recursive);
+  return target;
+}
+
+TEST(Mistakes, MissingModelFolder) {
+  const TemporaryFolder folder;
+  expect_mistake(train_case("case_qwen3_clip", "alignment", folder.path(), {"base_model=nowhere/checkpoint-3"}), {"nowhere/checkpoint-3"});
+  expect_mistake(train_case("case_qwen3_clip", "alignment", folder.path(), {"base_model=null", "base_llm=someone/missing-llm"}),
+                 {"someone/missing-llm", "base_llm"});
+  // The mended recipe runs in the same folder: nothing was claimed.
+  EXPECT_EQ(train_case("case_qwen3_clip", "alignment", folder.path(), {"training_args.max_steps=1"}).code, 0);
+}
+
+TEST(Mistakes, AMissingCheckpointNamesThoseThatExist) {
+  const TemporaryFolder folder;
+  ASSERT_EQ(train_case("case_qwen3_clip", "alignment", folder.path(), {"training_args.max_steps=2", "training_args.save_strategy=steps"}).code, 0);
+  expect_mistake(train_case("case_qwen3_clip", "end2end", folder.path(), {"base_model=" + (folder.path() / "alignment/checkpoint-333").string()}),
+                 {"checkpoint-333", "checkpoint-2"});
+}
+
+TEST(Mistakes, MissingDataSet) {
+  const TemporaryFolder folder;
+  expect_mistake(train_case("case_qwen3_clip", "alignment", folder.path(), {"datasets.0.packed_path=no/such/data"}), {"no/such/data", "packed_path"});
+}
+
+TEST(Mistakes, TruncatedWeights) {
+  const TemporaryFolder folder;
+  const fs::path checkpoint = copy_of("case_qwen3_clip", folder, "cases/qwen3_clip/checkpoint");
+  fs::resize_file(checkpoint / "model.safetensors", fs::file_size(checkpoint / "model.safetensors") - 1000);
+  expect_mistake(train_case("case_qwen3_clip", "alignment", folder.path(), {"base_model=" + checkpoint.string()}), {"model.safetensors", "truncated"});
+}
+
+TEST(Mistakes, TensorOfTheWrongShape) {
+  const TemporaryFolder folder;
+  const fs::path checkpoint = copy_of("case_qwen3_clip", folder, "cases/qwen3_clip/checkpoint");
+  Json config = read_json(checkpoint / "config.json");
+  config["vocab_size"] = 700;
+  write_file_atomic(checkpoint / "config.json", config.dump());
+  expect_mistake(train_case("case_qwen3_clip", "alignment", folder.path(), {"base_model=" + checkpoint.string()}),
+                 {"wrong shape", "model.model.embed_tokens.weight", "[698, 64] where [700, 64] was expected"});
+}
+
+TEST(Mistakes, MissingTensor) {
+  const TemporaryFolder folder;
+  const fs::path llm = copy_of("case_qwen3_clip", folder, "llm/qwen3");
+  Json config = read_json(llm / "config.json");
+  config["num_hidden_layers"] = 3;
+  write_file_atomic(llm / "config.json", config.dump());
+  expect_mistake(train_case("case_qwen3_clip", "alignment", folder.path(), {"base_model=null", "base_llm=" + llm.string()}),
+                 {"tensors are missing", "model.layers.2.self_attn.q_proj.weight", "more"});
+}
+
+TEST(Mistakes, TokenizerWithoutChatTemplate) {
+  const TemporaryFolder folder;
+  const fs::path checkpoint = copy_of("case_qwen3_clip", folder, "cases/qwen3_clip/checkpoint");
+  fs::remove(checkpoint / "chat_template.jinja");
+  expect_mistake(train_case("case_qwen3_clip", "alignment", folder.path(), {"base_model=" + checkpoint.string()}), {"chat template"});
+}
+
+TEST(Mistakes, TokenSizeThatDisagrees) {
+  const TemporaryFolder folder;
+  expect_mistake(train_case("case_qwen3_clip", "alignment", folder.path(), {"token_size=96", "modalities.0.hidden_size=96"}), {"token_size", "64", "96"});
+}
+
+TEST(Mistakes, OutputFolderOfAnotherRecipe) {
+  const TemporaryFolder folder;
+  ASSERT_EQ(train_case("case_qwen3_clip", "alignment", folder.path(), {"training_args.max_steps=1"}).code, 0);
+  expect_mistake(train_case("case_qwen3_clip", "alignment", folder.path(), {"training_args.max_steps=1", "training_args.learning_rate=0.5"}),
+                 {"another recipe", "learning_rate", "0.5", "--fresh"});
+}
+
+TEST(Mistakes, OutputFolderThatCannotBeMade) {
+  const TemporaryFolder folder;
+  write_file_atomic(folder / "file", "not a folder");
+  expect_mistake(train_case("case_qwen3_clip", "alignment", folder / "file", {}), {"output folder", "output_dir"});
+}
+
+TEST(Mistakes, TwoRunsInOneFolder) {
+  const TemporaryFolder folder;
+  const RunLock other([&] {
+    fs::create_directories(folder / "alignment");
+    return folder / "alignment";
+  }());
+  expect_mistake(train_case("case_qwen3_clip", "alignment", folder.path()), {(folder / "alignment").string()});
+}
+
+TEST(Mistakes, DivergedTraining) {
+  const TemporaryFolder folder;
+  expect_mistake(train_case("case_qwen3_clip", "end2end", folder.path(), {"training_args.learning_rate=1e30", "training_args.max_grad_norm=0"}),
+                 {"diverged", "learning_rate"});
+  EXPECT_EQ(read_run_state(folder / "end2end"), "failed");
+}
+
+/// A disk that is full while the second checkpoint is written: a limit on the size of files stands in for it.
+TEST(Mistakes, FullDiskWhileSavingKeepsTheOldCheckpoint) {
+  const TemporaryFolder folder;
+  const fs::path root = fs::path(TEST_DATA) / "case_qwen3_clip";
+  const std::vector<std::string> environment{"CASE_ROOT=" + root.string(), "OUT=" + folder.path().string()};
+  const auto command = [&](const std::string& limit) {
+    return std::vector<std::string>{"sh", "-c",
+                                    "cd '" + root.string() + "' && trap '' XFSZ && ulimit -f " + limit + " && exec '" + PROGRAM +
+                                        "' train --quiet --config cases/qwen3_clip/end2end.yaml training_args.save_strategy=steps"
+                                        " training_args.save_steps=2 training_args.max_steps=" + (limit == "unlimited" ? "4" : "4")};
+  };
+  ASSERT_EQ(run_command(command("unlimited"), environment).code, 0);
+  fs::remove_all(folder.path() / "end2end/checkpoint-4");
+  write_run_state(folder / "end2end", "running");
+  const Result result = run_command(command("300"), environment);  // blocks of 512 bytes
+  expect_mistake(result, {"cannot write a file", "checkpoint-4"});
+  EXPECT_EQ(list_checkpoints(folder / "end2end"), (std::vector<int64_t>{2}));
+  EXPECT_NO_THROW(verify_checkpoint(folder.path() / "end2end/checkpoint-2"));
+  ASSERT_EQ(run_command(command("unlimited"), environment).code, 0);
+  EXPECT_EQ(list_checkpoints(folder / "end2end"), (std::vector<int64_t>{2, 4}));
+}
+
+TEST(BadSamples, AreLeftOutCountedAndListed) {
+  const TemporaryFolder folder;
+  const fs::path data = copy_of("case_qwen3_clip", folder, "data/jsonl");
+  write_file_atomic(data / "images/000.png", "this is not an image");
+  const std::vector<std::string> overrides{"datasets.0.packed_path=" + data.string(), "loaders.0.loader_type=fs-image",
+                                           "loaders.0.base_path=" + data.string(), "training_args.max_steps=10"};
+  const Result result = train_case("case_qwen3_clip", "alignment", folder.path(), overrides);
+  ASSERT_EQ(result.code, 0) << result.err;
+  const std::string quarantine = content_of(folder.path() / "alignment/quarantine.jsonl");
+  EXPECT_NE(quarantine.find("\"row\""), std::string::npos);
+  EXPECT_EQ(step_lines(folder.path() / "alignment/metrics.jsonl").size(), 10U);
+}
+
+}  // namespace
+}  // namespace multimeditron::testing
