@@ -35,22 +35,32 @@ void add_turn(Row& row, const std::string& question, const std::string& answer) 
   row.conversations.push_back({"assistant", answer});
 }
 
+std::string request(Random& random) {
+  static constexpr std::array<const char*, 3> kRequests = {"Describe the image.", "What do you see?", "Write a short report."};
+  return kRequests[random.index(static_cast<int64_t>(kRequests.size()))];
+}
+
+/// Every third report is to be repeated, the way that stage 1 asks for it; the others are asked about, as in stage 2.
 Row text_row(const Study& study) {
   Random random = wording(study);
+  Row row;
+  if (random.index(3) == 0) {
+    const std::string report = caption(study, random);
+    add_turn(row, fmt::format("{} {}", report, request(random)), report);
+    return row;
+  }
   const std::vector<Topic> topics = topics_of(study);
   const Question question = ask(topics[random.index(static_cast<int64_t>(topics.size()))], study, random);
-  Row row;
   add_turn(row, fmt::format("{} {}", caption(study, random), question.question), question.answer);
   return row;
 }
 
 Row alignment_row(const Study& study) {
-  static constexpr std::array<const char*, 3> kRequests = {"Describe the image.", "What do you see?", "Write a short report."};
   Random random = wording(study);
   Row row;
   row.modalities.push_back(picture(study));
-  const char* request = kRequests[random.index(static_cast<int64_t>(kRequests.size()))];
-  add_turn(row, request, caption(study, random));
+  const std::string question = request(random);
+  add_turn(row, question, caption(study, random));
   return row;
 }
 
@@ -125,7 +135,6 @@ void train_tokenizer(const fs::path& folder, uint64_t seed, int64_t num_texts) {
     for (const Message& message : row.conversations) texts.push_back(message.content);
   };
   for (int64_t i = 0; i < num_texts; ++i) add(text_row(make_study(seed, Split::kText, i)));
-  texts.insert(texts.end(), 100, "Describe the image. What do you see? Write a short report. system user assistant");
   train_byte_level_bpe(texts, 512, folder);
 }
 

@@ -14,7 +14,7 @@ struct DataSetSizes {
 };
 
 /// Writes `folder`/{text,alignment,instructions,test}, each a folder as `datasets.save_to_disk` makes it:
-///   text          a report and a question on it, no images (for the warm-up)
+///   text          a report, and a question on it or the wish to repeat it; no images (for the warm-up)
 ///   alignment     an image, "Describe the image." and its caption
 ///   instructions  an image, and two or three questions with their answers in one conversation
 ///   test          an image, one question and its answer; every question of an image is a row

@@ -84,7 +84,7 @@ void write_language_model(const fs::path& folder, uint64_t seed) {
                      {"vocab_size", tokenizer.size()},
                      {"hidden_size", kHiddenSize},
                      {"intermediate_size", 3 * kHiddenSize},
-                     {"num_hidden_layers", 4},
+                     {"num_hidden_layers", 2},
                      {"num_attention_heads", 4},
                      {"num_key_value_heads", 2},
                      {"head_dim", 32},
@@ -111,7 +111,7 @@ void write_vision_tower(const fs::path& folder, uint64_t seed) {
                      {"model_type", "clip_vision_model"},
                      {"hidden_size", 128},
                      {"intermediate_size", 256},
-                     {"num_hidden_layers", 2},
+                     {"num_hidden_layers", 1},
                      {"num_attention_heads", 4},
                      {"image_size", kImageSize},
                      {"patch_size", 16},
@@ -139,8 +139,8 @@ void write_vision_tower(const fs::path& folder, uint64_t seed) {
                                                    {"do_rescale", true},
                                                    {"rescale_factor", 1.0 / 255},
                                                    {"do_normalize", true},
-                                                   {"image_mean", {0.48145466, 0.4578275, 0.40821073}},
-                                                   {"image_std", {0.26862954, 0.26130258, 0.27577711}}});
+                                                   {"image_mean", {0.27, 0.27, 0.27}},
+                                                   {"image_std", {0.28, 0.28, 0.28}}});
   write_json(folder / "config.json", json);
 }
 
