@@ -28,6 +28,12 @@ class JpegReader {
       std::longjmp(self->jump_, 1);
     };
     errors_.output_message = [](j_common_ptr) {};
+    // A scan that ends before the image does would leave the rest grey. Other warnings are borne, as Pillow does.
+    errors_.emit_message = [](j_common_ptr cinfo, int level) {
+      if (level >= 0 || cinfo->err->msg_code != JWRN_HIT_MARKER) return;
+      static_cast<JpegReader*>(cinfo->client_data)->is_truncated_ = true;
+      cinfo->err->error_exit(cinfo);
+    };
     cinfo_.client_data = this;
     jpeg_create_decompress(&cinfo_);
     cinfo_.client_data = this;
