@@ -14,6 +14,14 @@ int64_t product(const std::vector<int64_t>& shape) {
   return numel;
 }
 
+void view_data(Bucket& bucket) {
+  int64_t offset = 0;
+  for (Parameter* parameter : bucket.parameters) {
+    parameter->data = bucket.data.narrow(0, offset, parameter->numel()).view(parameter->shape);
+    offset += parameter->numel();
+  }
+}
+
 }  // namespace
 
 int64_t Parameter::numel() const {
@@ -68,11 +76,14 @@ void Module::gather(const std::string& prefix, Bucket* bucket, std::vector<std::
 
 void allocate(Bucket& bucket, at::ScalarType dtype) {
   bucket.data = at::empty({bucket.numel()}, dtype);
-  int64_t offset = 0;
-  for (Parameter* parameter : bucket.parameters) {
-    parameter->data = bucket.data.narrow(0, offset, parameter->numel()).view(parameter->shape);
-    offset += parameter->numel();
-  }
+  view_data(bucket);
+}
+
+at::Tensor convert(Bucket& bucket, at::ScalarType dtype) {
+  at::Tensor old = bucket.data;
+  bucket.data = old.to(dtype);
+  view_data(bucket);
+  return old;
 }
 
 void set_trained(Bucket& bucket, bool trained, at::ScalarType grad_dtype) {

@@ -70,6 +70,9 @@ class Module {
 /// Allocates `bucket.data` in `dtype` and makes each parameter a view of it.
 void allocate(Bucket& bucket, at::ScalarType dtype);
 
+/// Converts an allocated bucket's data; its parameters become views of the new one. Returns the old data.
+at::Tensor convert(Bucket& bucket, at::ScalarType dtype);
+
 /// Gives a bucket gradients in `grad_dtype` (an undefined type frees them) and marks its parameters as trained. Gradients start stale.
 void set_trained(Bucket& bucket, bool trained, at::ScalarType grad_dtype);
 

@@ -43,7 +43,10 @@ Optimizer::Optimizer(MultimodalModel& model, const TrainingArguments& arguments,
   for (auto& bucket : model.buckets()) {
     if (!bucket->is_trained()) continue;
     Slot slot{.bucket = bucket.get()};
-    slot.master = bucket->data.scalar_type() == at::kFloat ? bucket->data : bucket->data.to(at::kFloat);
+    // Loaded for training, a bucket is still in float32: its values become the masters. In a float32 model data and masters are one.
+    slot.master = bucket->data.scalar_type() != at::kFloat ? bucket->data.to(at::kFloat)
+                  : model.dtype() != at::kFloat            ? convert(*bucket, model.dtype())
+                                                           : bucket->data;
     slot.exp_avg = at::zeros({bucket->numel()}, at::kFloat);
     slot.exp_avg_sq = at::zeros({bucket->numel()}, at::kFloat);
     const double learning_rate = learning_rate_of(bucket->name, arguments, custom_lr);

@@ -80,7 +80,7 @@ void Trainer::load() {
 
   Recipe source = recipe_;
   if (resume) source.base_model = resume->string();
-  pretrained_ = load_from_recipe(source, dtype);
+  pretrained_ = load_from_recipe(source, dtype, LoadFor::kTraining);
   MultimodalModel& model = *pretrained_.model;
   // Several micro-batches are added up in float32; a single one may stay in the weights' dtype.
   const bool accumulates = folder_.micro_batches_per_step() > 1;
@@ -309,7 +309,7 @@ TrainResult train(const Recipe& recipe, bool fresh, OutputMode output) {
 }
 
 void print_plan(const Recipe& recipe, OutputMode output) {
-  Pretrained pretrained = load_from_recipe(recipe, recipe.training_args.bf16 ? at::kBFloat16 : at::kFloat, true);
+  Pretrained pretrained = load_from_recipe(recipe, recipe.training_args.bf16 ? at::kBFloat16 : at::kFloat, LoadFor::kShapes);
   std::vector<std::pair<std::string, std::string>> rows = component_table(recipe, *pretrained.model);
   const std::unique_ptr<Dataset> dataset = open_datasets(recipe);
   rows.emplace_back("data", fmt::format("{} samples", format_count(dataset->size())));

@@ -12,6 +12,13 @@ at::Tensor index_tensor(const std::vector<int64_t>& indices) {
   return at::from_blob(const_cast<int64_t*>(indices.data()), {static_cast<int64_t>(indices.size())}, at::kLong);
 }
 
+bool trains(TrainingMode mode, const std::string& bucket) {
+  if (bucket.starts_with("model.")) return mode != TrainingMode::kAlignment;
+  if (bucket.ends_with(".projector")) return mode != TrainingMode::kLmOnly;
+  // post_layernorm and the text tower have buckets of their own
+  return bucket.ends_with(".feature_extractor.vision_model") && mode == TrainingMode::kFull;
+}
+
 }  // namespace
 
 MultimodalModel::MultimodalModel(ModelConfig config) : config_(std::move(config)), llm_(config_.llm) {
@@ -28,22 +35,16 @@ std::vector<Parameter*> MultimodalModel::parameters() {
   return parameters;
 }
 
-void MultimodalModel::allocate(at::ScalarType dtype) {
+void MultimodalModel::allocate(at::ScalarType dtype, std::optional<TrainingMode> trained_mode) {
   dtype_ = dtype;
   buckets_ = make_buckets("", "model");
-  for (auto& bucket : buckets_) multimeditron::allocate(*bucket, dtype);
+  for (auto& bucket : buckets_) {
+    multimeditron::allocate(*bucket, trained_mode && trains(*trained_mode, bucket->name) ? at::kFloat : dtype);
+  }
 }
 
 void MultimodalModel::set_training_mode(TrainingMode mode, at::ScalarType grad_dtype) {
-  for (auto& bucket : buckets_) {
-    const std::string& name = bucket->name;
-    const bool llm = name.starts_with("model.");
-    const bool projector = name.ends_with(".projector");
-    const bool vision = name.ends_with(".feature_extractor.vision_model");  // post_layernorm and the text tower have buckets of their own
-    const bool trained = (llm && mode != TrainingMode::kAlignment) || (projector && mode != TrainingMode::kLmOnly) ||
-                         (vision && mode == TrainingMode::kFull);
-    set_trained(*bucket, trained, grad_dtype);
-  }
+  for (auto& bucket : buckets_) set_trained(*bucket, trains(mode, bucket->name), grad_dtype);
 }
 
 at::Tensor MultimodalModel::embed(const MicroBatch& batch, ClipModality::Saved* saved) {

@@ -40,8 +40,9 @@ class MultimodalModel : public Module {
   /// Every parameter under its full checkpoint name, in the tree's order.
   std::vector<Parameter*> parameters();
 
-  /// Gathers the parameters into buckets and allocates these. To be called once, after the last passenger has been added.
-  void allocate(at::ScalarType dtype);
+  /// Gathers the parameters into buckets and allocates these. To be called once, after the last passenger has been added. What `trained_mode`
+  /// trains is float32 for now: it becomes the optimizer's masters, which converts the bucket to `dtype`.
+  void allocate(at::ScalarType dtype, std::optional<TrainingMode> trained_mode = std::nullopt);
   at::ScalarType dtype() const { return dtype_; }
 
   /// Marks what `mode` trains (ALIGNMENT: projectors; END2END: LLM and projectors; LM_ONLY: LLM; FULL: all but what is never computed with)

@@ -176,19 +176,24 @@ void check_token_size(const Recipe& recipe, const DecoderConfig& llm, const std:
 }
 
 Pretrained finish(ModelConfig config, Tokenizer tokenizer, const Sources* sources, const fs::path& folder, at::ScalarType dtype, bool resize_vocabulary,
-                  bool draw_projector, uint64_t seed) {
+                  bool draw_projector, uint64_t seed, std::optional<TrainingMode> trained_mode = std::nullopt) {
   Pretrained result{.model = std::make_unique<MultimodalModel>(std::move(config)),
                     .tokenizer = std::make_unique<Tokenizer>(std::move(tokenizer)),
                     .source = folder};
   if (sources != nullptr) {
     add_passengers(*result.model, *sources);
-    result.model->allocate(dtype);
+    result.model->allocate(dtype, trained_mode);
     copy_weights(*result.model, *sources, folder, resize_vocabulary, draw_projector, seed);
   }
   return result;
 }
 
-Pretrained load_from_parts(const Recipe& recipe, at::ScalarType dtype, bool shapes_only) {
+std::optional<TrainingMode> trained_mode(const Recipe& recipe, LoadFor purpose) {
+  return purpose == LoadFor::kTraining ? std::optional(recipe.training_mode) : std::nullopt;
+}
+
+Pretrained load_from_parts(const Recipe& recipe, at::ScalarType dtype, LoadFor purpose) {
+  const bool shapes_only = purpose == LoadFor::kShapes;
   const fs::path near = recipe.file.parent_path();
   const fs::path folder = resolve_hub_path(recipe.base_llm, near, HubKind::kModel, "base_llm");
   ModelConfig config;
@@ -232,7 +237,7 @@ Pretrained load_from_parts(const Recipe& recipe, at::ScalarType dtype, bool shap
     }
   }
   return finish(std::move(config), std::move(tokenizer), shapes_only ? nullptr : &sources, folder, dtype, !recipe.modalities.empty(), true,
-                static_cast<uint64_t>(recipe.seed));
+                static_cast<uint64_t>(recipe.seed), trained_mode(recipe, purpose));
 }
 
 /// The recipe's modalities where a checkpoint decides: a difference is worth a warning, our own keys count.
@@ -258,7 +263,9 @@ void compare_with_recipe(ModelConfig& config, const Recipe& recipe) {
   }
 }
 
-Pretrained load_checkpoint_with(const fs::path& folder, at::ScalarType dtype, const Recipe* recipe, const std::string& base_llm, bool shapes_only) {
+Pretrained load_checkpoint_with(const fs::path& folder, at::ScalarType dtype, const Recipe* recipe, const std::string& base_llm, LoadFor purpose) {
+  const bool shapes_only = purpose == LoadFor::kShapes;
+  const std::optional<TrainingMode> trained = recipe != nullptr ? trained_mode(*recipe, purpose) : std::nullopt;
   const fs::path file = folder / "config.json";
   const Json json = read_json(file);
   if (json.value("model_type", "") != "multimodal") {
@@ -272,7 +279,7 @@ Pretrained load_checkpoint_with(const fs::path& folder, at::ScalarType dtype, co
     config.tokenizer_type = recipe != nullptr ? recipe->tokenizer_type : std::nullopt;
     Sources sources;
     if (!shapes_only) sources.add(folder, [](const std::string& name) { return "model." + name; });
-    return finish(std::move(config), Tokenizer::load(folder), shapes_only ? nullptr : &sources, folder, dtype, false, false, 0);
+    return finish(std::move(config), Tokenizer::load(folder), shapes_only ? nullptr : &sources, folder, dtype, false, false, 0, trained);
   }
   ModelConfig config = read_checkpoint_config(json, folder, base_llm);
   Tokenizer tokenizer = Tokenizer::load(folder);
@@ -302,7 +309,7 @@ Pretrained load_checkpoint_with(const fs::path& folder, at::ScalarType dtype, co
   }
   Sources sources;
   if (!shapes_only) sources.add(folder, canonical_tensor_name);
-  return finish(std::move(config), std::move(tokenizer), shapes_only ? nullptr : &sources, folder, dtype, false, false, 0);
+  return finish(std::move(config), std::move(tokenizer), shapes_only ? nullptr : &sources, folder, dtype, false, false, 0, trained);
 }
 
 }  // namespace
@@ -329,15 +336,15 @@ DType dtype_of(at::ScalarType type) {
   return type == at::kFloat ? DType::kF32 : DType::kBF16;
 }
 
-Pretrained load_from_recipe(const Recipe& recipe, at::ScalarType dtype, bool shapes_only) {
-  if (recipe.base_model.empty()) return load_from_parts(recipe, dtype, shapes_only);
+Pretrained load_from_recipe(const Recipe& recipe, at::ScalarType dtype, LoadFor purpose) {
+  if (recipe.base_model.empty()) return load_from_parts(recipe, dtype, purpose);
   const auto found = find_in_hub(recipe.base_model, recipe.file.parent_path(), HubKind::kModel);
   const fs::path folder = resolve_checkpoint(found ? *found : fs::path(recipe.base_model));
-  return load_checkpoint_with(folder, dtype, &recipe, recipe.base_llm, shapes_only);
+  return load_checkpoint_with(folder, dtype, &recipe, recipe.base_llm, purpose);
 }
 
 Pretrained load_checkpoint(const fs::path& folder, at::ScalarType dtype, const std::string& base_llm, bool shapes_only) {
-  return load_checkpoint_with(folder, dtype, nullptr, base_llm, shapes_only);
+  return load_checkpoint_with(folder, dtype, nullptr, base_llm, shapes_only ? LoadFor::kShapes : LoadFor::kInference);
 }
 
 at::ScalarType stored_dtype(const fs::path& folder) {

@@ -18,10 +18,17 @@ struct Pretrained {
   std::filesystem::path source;               ///< the folder of the LLM or checkpoint
 };
 
+/// What a model is loaded for.
+enum class LoadFor {
+  kInference,
+  kTraining,  ///< what the recipe trains stays in float32 until an Optimizer takes it over: a float32 file gives exact masters in a bf16 run
+  kShapes,    ///< the tree without memory or weights
+};
+
 /// The model that a recipe starts from: `base_model` (a checkpoint: its config decides the architecture), or `base_llm` with the encoders named in
-/// `modalities` and a new projector drawn from the recipe's seed. Weights in `dtype`. `shapes_only`: the tree without memory or weights.
-/// Throws UserError for whatever is missing, truncated, misshapen or does not fit together.
-Pretrained load_from_recipe(const Recipe& recipe, at::ScalarType dtype, bool shapes_only = false);
+/// `modalities` and a new projector drawn from the recipe's seed. Weights in `dtype`. Throws UserError for whatever is missing, truncated, misshapen
+/// or does not fit together.
+Pretrained load_from_recipe(const Recipe& recipe, at::ScalarType dtype, LoadFor purpose = LoadFor::kInference);
 
 /// A checkpoint folder, ours or the original's, or a plain language model. Parts that it names but does not carry are looked for as base/hub.h says,
 /// last in `base_llm` where given.
