@@ -11,6 +11,7 @@
 #include <mutex>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "data/arrow_rows.h"
 #include "data/formats.h"
 #include "data/row_index.h"
@@ -114,6 +115,14 @@ class ParquetDataset : public Dataset {
         group_index_.add_part(group->num_rows());
       }
       file_index_.add_part(group_index_.size() - file_index_.size());
+    }
+    int64_t total_bytes = 0;
+    for (const GroupOfFile& group : groups_) total_bytes += group.size_bytes;
+    if (total_bytes > kCacheBytes) {
+      note(
+          fmt::format("{}: each row of these Parquet files, read in shuffled order, costs its whole row group ({} MB on average); "
+                      "the same data written by `datasets.save_to_disk` is read without that",
+                      folder_.string(), total_bytes / static_cast<int64_t>(groups_.size()) >> 20));
     }
   }
 
