@@ -56,6 +56,7 @@ at::ScalarType dtype_for(GenerateCommand::Dtype dtype, const fs::path& folder) {
 int run_generate(const GenerateCommand& command) {
   // What costs nothing is looked at first: a mistyped image, or a model without eyes, is told before gigabytes are read.
   const fs::path folder = find_model(command.model);
+  if (command.tokenizer_type) note("`--tokenizer-type` is not needed to generate: the chat template says how turns look");
   std::vector<RgbImage> images;
   for (const fs::path& file : command.images) images.push_back(read_image(file));
   const auto start = std::chrono::steady_clock::now();
