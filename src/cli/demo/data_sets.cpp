@@ -4,11 +4,13 @@
 
 #include <functional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/file.h"
 #include "cli/demo/studies.h"
 #include "data/dataset_writer.h"
+#include "data/parallel.h"
 #include "image/image.h"
 #include "text/tokenizer.h"
 
@@ -99,7 +101,10 @@ void write(const fs::path& folder, const std::function<void(DatasetWriter&)>& fi
 void write_data_sets(const fs::path& folder, uint64_t seed, const DataSetSizes& sizes) {
   const auto write_rows = [&](const char* name, Split split, int64_t count, Row (*make_row)(const Study&)) {
     write(folder / name, [&](DatasetWriter& writer) {
-      for (int64_t i = 0; i < count; ++i) writer.add(make_row(make_study(seed, split, i)));
+      std::vector<Row> rows(count);
+      for_each_parallel(count, static_cast<int>(std::thread::hardware_concurrency()),
+                        [&](int64_t i) { rows[i] = make_row(make_study(seed, split, i)); });
+      for (const Row& row : rows) writer.add(row);
     });
   };
   write_rows("text", Split::kText, sizes.texts, text_row);

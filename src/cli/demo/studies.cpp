@@ -51,8 +51,9 @@ std::string capitalised(std::string text) {
 }  // namespace
 
 Study make_study(uint64_t seed, Split split, int64_t index) {
-  constexpr std::array<Finding, 4> kFindings = {Finding::kNone, Finding::kLeft, Finding::kNone, Finding::kRight};
-  return {kKinds[index % 4], kFindings[index / 4 % 4], derive_seed(seed, static_cast<uint64_t>(split), static_cast<uint64_t>(index))};
+  constexpr std::array<Finding, 4> kFindings = {Finding::kLeft, Finding::kNone, Finding::kRight, Finding::kNone};
+  return {kKinds[index % 4], kFindings[(index + index / 4) % 4],
+          derive_seed(seed, static_cast<uint64_t>(split), static_cast<uint64_t>(index))};
 }
 
 const char* to_string(Topic topic) {
