@@ -11,7 +11,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-ModalityConfig read_modality(const Json& json, const std::string& where, const fs::path& folder, size_t k) {
+/// `name` as the checkpoint gives it, else `fallback` as the recipe does; `key` for the message where neither exists.
+fs::path find_part(const std::string& name, const fs::path& folder, const std::string& fallback, const fs::path& fallback_folder, const std::string& key) {
+  std::optional<fs::path> found = find_in_hub(name, folder, HubKind::kModel);
+  if (!found && !fallback.empty()) found = find_in_hub(fallback, fallback_folder, HubKind::kModel);
+  return found ? *found : resolve_hub_path(name, folder, HubKind::kModel, key);
+}
+
+ModalityConfig read_modality(const Json& json, const std::string& where, const fs::path& folder, const CheckpointParts& fallback, size_t k) {
   const ConfigReader reader(json, where);
   ModalityConfig config;
   config.spec.model_type = reader.string("model_type", "");
@@ -26,7 +33,8 @@ ModalityConfig read_modality(const Json& json, const std::string& where, const f
     config.processor = ImageProcessor::from_json(reader.object("image_processor_config"));
     return config;
   }
-  const fs::path clip = resolve_hub_path(config.spec.clip_name, folder, HubKind::kModel, fmt::format("clip_name of modality {} in config.json", k));
+  const fs::path clip = find_part(config.spec.clip_name, folder, k < fallback.encoders.size() ? fallback.encoders[k] : "", fallback.relative_to,
+                                  fmt::format("clip_name of modality {} in config.json", k));
   config.clip = ClipVisionConfig::from_json(read_json(clip / "config.json"), (clip / "config.json").string());
   config.processor = ImageProcessor::load(clip);
   return config;
@@ -34,7 +42,7 @@ ModalityConfig read_modality(const Json& json, const std::string& where, const f
 
 }  // namespace
 
-ModelConfig read_checkpoint_config(const Json& json, const fs::path& folder, const std::string& base_llm) {
+ModelConfig read_checkpoint_config(const Json& json, const fs::path& folder, const CheckpointParts& fallback) {
   const std::string where = (folder / "config.json").string();
   const ConfigReader reader(json, where);
   ModelConfig config;
@@ -42,11 +50,9 @@ ModelConfig read_checkpoint_config(const Json& json, const fs::path& folder, con
   if (reader.has("llm_config")) {
     config.llm = read_decoder_config(reader.object("llm_config"), where + ", llm_config");
   } else {
-    std::optional<fs::path> llm = find_in_hub(config.llm_path, folder, HubKind::kModel);
-    if (!llm && !base_llm.empty()) llm = find_in_hub(base_llm, folder, HubKind::kModel);
-    if (!llm) llm = resolve_hub_path(config.llm_path, folder, HubKind::kModel, "llm_path in config.json");
-    config.llm = read_decoder_config(read_json(*llm / "config.json"), (*llm / "config.json").string());
-    if (fs::exists(*llm / "generation_config.json")) config.generation_config = read_json(*llm / "generation_config.json");
+    const fs::path llm = find_part(config.llm_path, folder, fallback.llm, fallback.relative_to, "llm_path in config.json");
+    config.llm = read_decoder_config(read_json(llm / "config.json"), (llm / "config.json").string());
+    if (fs::exists(llm / "generation_config.json")) config.generation_config = read_json(llm / "generation_config.json");
   }
   config.llm.vocab_size = reader.integer("vocab_size", config.llm.vocab_size);
   config.truncation = reader.boolean("truncation", false);
@@ -60,7 +66,7 @@ ModelConfig read_checkpoint_config(const Json& json, const fs::path& folder, con
     throw UserError("a checkpoint's configuration lacks a key", {.where = where, .found = "no list `modalities`"});
   }
   const Json& modalities = json.at("modalities");
-  for (size_t k = 0; k < modalities.size(); ++k) config.modalities.push_back(read_modality(modalities[k], fmt::format("{}, modalities.{}", where, k), folder, k));
+  for (size_t k = 0; k < modalities.size(); ++k) config.modalities.push_back(read_modality(modalities[k], fmt::format("{}, modalities.{}", where, k), folder, fallback, k));
   return config;
 }
 

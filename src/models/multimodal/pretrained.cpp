@@ -281,7 +281,12 @@ Pretrained load_checkpoint_with(const fs::path& folder, at::ScalarType dtype, co
     if (!shapes_only) sources.add(folder, [](const std::string& name) { return "model." + name; });
     return finish(std::move(config), Tokenizer::load(folder), shapes_only ? nullptr : &sources, folder, dtype, false, false, 0, trained);
   }
-  ModelConfig config = read_checkpoint_config(json, folder, base_llm);
+  CheckpointParts fallback{.llm = base_llm};
+  if (recipe != nullptr) {
+    fallback.relative_to = recipe->file.parent_path();
+    for (const ModalitySpec& spec : recipe->modalities) fallback.encoders.push_back(spec.clip_name);
+  }
+  ModelConfig config = read_checkpoint_config(json, folder, fallback);
   Tokenizer tokenizer = Tokenizer::load(folder);
   for (size_t k = 0; k < config.modalities.size(); ++k) {
     const std::string where = fmt::format("{}, modalities.{}", file.string(), k);
