@@ -12,6 +12,7 @@
 #include "base/hub.h"
 #include "base/log.h"
 #include "checkpoint/folder.h"
+#include "models/config_reader.h"
 #include "models/multimodal/checkpoint_config.h"
 
 namespace multimeditron {
@@ -175,6 +176,15 @@ void check_token_size(const Recipe& recipe, const DecoderConfig& llm, const std:
   }
 }
 
+/// An id beyond the embedding would be read, and as a label written, outside of its memory.
+void check_vocabulary(const Tokenizer& tokenizer, const DecoderConfig& llm, const fs::path& folder) {
+  if (tokenizer.size() <= llm.vocab_size) return;
+  throw UserError("the tokenizer has more tokens than the model's embedding has rows",
+                  {.where = folder.string(),
+                   .found = fmt::format("{} tokens, vocab_size {}", tokenizer.size(), llm.vocab_size),
+                   .fix = "check that the tokenizer's files and the weights belong together"});
+}
+
 Pretrained finish(ModelConfig config, Tokenizer tokenizer, const Sources* sources, const fs::path& folder, at::ScalarType dtype, bool resize_vocabulary,
                   bool draw_projector, uint64_t seed, std::optional<TrainingMode> trained_mode = std::nullopt) {
   Pretrained result{.model = std::make_unique<MultimodalModel>(std::move(config)),
@@ -198,7 +208,7 @@ Pretrained load_from_parts(const Recipe& recipe, at::ScalarType dtype, LoadFor p
   const fs::path folder = resolve_hub_path(recipe.base_llm, near, HubKind::kModel, "base_llm");
   ModelConfig config;
   const Json json = read_json(folder / "config.json");
-  if (json.value("model_type", "") == "multimodal") {
+  if (ConfigReader(json, (folder / "config.json").string()).string("model_type", "") == "multimodal") {
     throw UserError("base_llm names a multimodal checkpoint",
                     {.where = recipe.file.string() + ", key base_llm", .found = folder.string(), .fix = "name it in `base_model`"});
   }
@@ -220,14 +230,12 @@ Pretrained load_from_parts(const Recipe& recipe, at::ScalarType dtype, LoadFor p
     config.modalities.push_back(modality_from_folder(spec, clip_folders.back()));
     check_encoder(config.modalities.back(), config.llm.hidden_size, where);
   }
-  const int64_t file_rows = config.llm.vocab_size;
   if (!config.modalities.empty()) {
     config.attachment_token = recipe.attachment_token;
     config.attachment_token_id = tokenizer.add_special_token(recipe.attachment_token);
     config.llm.vocab_size = tokenizer.size();  // the embedding has as many rows as the tokenizer, as in the original's checkpoints
-  } else if (tokenizer.size() > file_rows) {
-    throw UserError("the tokenizer has more tokens than the model's embedding has rows",
-                    {.where = folder.string(), .found = fmt::format("{} tokens, vocab_size {}", tokenizer.size(), file_rows)});
+  } else {
+    check_vocabulary(tokenizer, config.llm, folder);
   }
   Sources sources;
   if (!shapes_only) {
@@ -268,7 +276,7 @@ Pretrained load_checkpoint_with(const fs::path& folder, at::ScalarType dtype, co
   const std::optional<TrainingMode> trained = recipe != nullptr ? trained_mode(*recipe, purpose) : std::nullopt;
   const fs::path file = folder / "config.json";
   const Json json = read_json(file);
-  if (json.value("model_type", "") != "multimodal") {
+  if (ConfigReader(json, file.string()).string("model_type", "") != "multimodal") {
     ModelConfig config;
     config.llm = read_decoder_config(json, file.string());
     if (recipe != nullptr && !recipe->modalities.empty()) {
@@ -279,7 +287,9 @@ Pretrained load_checkpoint_with(const fs::path& folder, at::ScalarType dtype, co
     config.tokenizer_type = recipe != nullptr ? recipe->tokenizer_type : std::nullopt;
     Sources sources;
     if (!shapes_only) sources.add(folder, [](const std::string& name) { return "model." + name; });
-    return finish(std::move(config), Tokenizer::load(folder), shapes_only ? nullptr : &sources, folder, dtype, false, false, 0, trained);
+    Tokenizer tokenizer = Tokenizer::load(folder);
+    check_vocabulary(tokenizer, config.llm, folder);
+    return finish(std::move(config), std::move(tokenizer), shapes_only ? nullptr : &sources, folder, dtype, false, false, 0, trained);
   }
   CheckpointParts fallback{.llm = base_llm};
   if (recipe != nullptr) {
@@ -308,10 +318,7 @@ Pretrained load_checkpoint_with(const fs::path& folder, at::ScalarType dtype, co
                     {.where = folder.string(), .found = "no token " + config.attachment_token, .fix = "set `attachment_token` to the one it was trained with"});
   }
   config.attachment_token_id = *id;
-  if (tokenizer.size() > config.llm.vocab_size) {
-    throw UserError("the tokenizer has more tokens than the model's embedding has rows",
-                    {.where = folder.string(), .found = fmt::format("{} tokens, vocab_size {}", tokenizer.size(), config.llm.vocab_size)});
-  }
+  check_vocabulary(tokenizer, config.llm, folder);
   Sources sources;
   if (!shapes_only) sources.add(folder, canonical_tensor_name);
   return finish(std::move(config), std::move(tokenizer), shapes_only ? nullptr : &sources, folder, dtype, false, false, 0, trained);
@@ -354,7 +361,8 @@ Pretrained load_checkpoint(const fs::path& folder, at::ScalarType dtype, const s
 
 at::ScalarType stored_dtype(const fs::path& folder) {
   const Json json = read_json(folder / "config.json");
-  const std::string name = json.contains("dtype") && json["dtype"].is_string() ? json["dtype"].get<std::string>() : json.value("torch_dtype", "float32");
+  const ConfigReader reader(json, (folder / "config.json").string());
+  const std::string name = reader.string("dtype", reader.string("torch_dtype", "float32"));
   return name == "float32" ? at::kFloat : at::kBFloat16;
 }
 
