@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -69,6 +68,11 @@ RunFolder::RunFolder(const Recipe& recipe, bool fresh, int64_t micro_batches_per
   start_date_ = json.value("start_date", start_date_);
   finished_ = read_run_state(path_) == "finished";
   remove_leftovers(path_);
+}
+
+void RunFolder::inherit(int64_t micro_batches_per_step, std::string start_date) {
+  micro_batches_per_step_ = micro_batches_per_step;
+  start_date_ = std::move(start_date);
 }
 
 void RunFolder::claim(const Recipe& recipe) const {

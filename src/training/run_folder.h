@@ -20,6 +20,10 @@ class RunFolder {
   /// (with the difference), another process has it, cannot be written.
   RunFolder(const Recipe& recipe, bool fresh, int64_t micro_batches_per_step);
 
+  /// Takes over what the run of a checkpoint fixed at its first launch, so that going on with it in another folder changes neither its steps nor
+  /// its prompts. To be called before claim().
+  void inherit(int64_t micro_batches_per_step, std::string start_date);
+
   /// Writes recipe.yaml and run.json: from now on the folder belongs to this recipe. Called once everything is loaded, so that a recipe with a
   /// mistake leaves no trace.
   void claim(const Recipe& recipe) const;

@@ -44,7 +44,7 @@ class Trainer {
   StepRecord train_step(int64_t step);
   void save(int64_t step);
   bool is_save_step(int64_t step, const StepPlan::Step& plan) const;
-  void show_header() const;
+  void show_header();
   void show_summary(double seconds, int64_t first_step);
 
   const Recipe& recipe_;
@@ -78,6 +78,10 @@ void Trainer::load() {
   if (!resume && !recipe_.resume_path.empty()) resume = resolve_checkpoint(recipe_.resume_path);
   if (!resume && recipe_.resume) resume = resolve_checkpoint(recipe_.base_model);
 
+  if (resume) {
+    state_ = read_training_state(*resume);
+    folder_.inherit(state_.micro_batches_per_step, state_.run_start_date);
+  }
   Recipe source = recipe_;
   if (resume) source.base_model = resume->string();
   pretrained_ = load_from_recipe(source, dtype, LoadFor::kTraining);
@@ -97,7 +101,6 @@ void Trainer::load() {
   schedule_.emplace(arguments_, plan_->total_steps());
 
   if (resume) {
-    state_ = read_training_state(*resume);
     optimizer_->load_state(open_optimizer_state(*resume));
     log_.load(*resume);
     if (state_.dataset_fingerprint != dataset_->fingerprint()) {
@@ -241,7 +244,7 @@ TrainResult Trainer::run() {
   return {.steps = state_.step, .was_finished = false, .final_loss = last_loss_};
 }
 
-void Trainer::show_header() const {
+void Trainer::show_header() {
   const ModelSize size = measure(*pretrained_.model);
   std::vector<std::pair<std::string, std::string>> rows = describe(recipe_, *pretrained_.model, size);
   std::string data = fmt::format("{} samples in {} data set{}", format_count(dataset_->size()), recipe_.datasets.size(), recipe_.datasets.size() == 1 ? "" : "s");
@@ -253,7 +256,7 @@ void Trainer::show_header() const {
                                          arguments_.per_device_train_batch_size));
   rows.emplace_back("runs on", fmt::format("CPU, {} thread{}, 1 rank", at::get_num_threads(), at::get_num_threads() == 1 ? "" : "s"));
   rows.emplace_back("output", folder_.path().string());
-  const_cast<Progress&>(progress_).header(state_.step > 0 ? fmt::format("going on after step {}", state_.step) : "training", rows);
+  progress_.header(state_.step > 0 ? fmt::format("going on after step {}", state_.step) : "training", rows);
 }
 
 void Trainer::show_summary(double seconds, int64_t first_step) {
