@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <new>
+#include <string_view>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -23,6 +25,16 @@ int internal_error(const std::string& text) {
   return kExitFault;
 }
 
+int out_of_memory() {
+  print("error", "out of memory\n  fix:   give the process more memory, or use smaller batches");
+  return kExitFault;
+}
+
+/// What LibTorch's allocator throws is no std::bad_alloc, and the front does not know its type.
+bool tells_of_memory(std::string_view text) {
+  return text.find("DefaultCPUAllocator: can't allocate memory") != std::string_view::npos;
+}
+
 }  // namespace
 
 int run_guarded(const std::function<int()>& body) {
@@ -40,9 +52,13 @@ int run_guarded(const std::function<int()>& body) {
     print("interrupted", interrupted.what());
     return kExitInterrupted;
   } catch (const std::bad_alloc&) {
-    print("error", "out of memory\n  fix:   give the process more memory, or use smaller batches");
-    return kExitFault;
+    return out_of_memory();
+  } catch (const std::filesystem::filesystem_error& error) {
+    print("error", fmt::format("a file or folder cannot be used\n  where: {}\n  found: {}\n  fix:   check the path and its permissions",
+                               error.path1().string(), error.code().message()));
+    return kExitUserError;
   } catch (const std::exception& error) {
+    if (tells_of_memory(error.what())) return out_of_memory();
     return internal_error(error.what());
   } catch (...) {
     return internal_error("an exception of unknown type");

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <stdexcept>
 
 #include "base/error.h"
@@ -35,6 +36,12 @@ TEST(Guard, TurnsExceptionsIntoMessagesAndCodes) {
   EXPECT_EQ(guarded(42), (Outcome{1, "internal error: an exception of unknown type" + report}));
   EXPECT_EQ(guarded(std::bad_alloc()),
             (Outcome{1, "error: out of memory\n  fix:   give the process more memory, or use smaller batches\n"}));
+  // LibTorch's words where an allocation fails
+  EXPECT_EQ(guarded(std::runtime_error("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes.")),
+            guarded(std::bad_alloc()));
+  EXPECT_EQ(guarded(std::filesystem::filesystem_error("exists", "/closed", std::make_error_code(std::errc::permission_denied))),
+            (Outcome{2, "error: a file or folder cannot be used\n  where: /closed\n  found: Permission denied\n"
+                        "  fix:   check the path and its permissions\n"}));
 }
 
 }  // namespace
