@@ -59,6 +59,7 @@ cross-check: setup  ## compile every source for 64-bit Arm (nothing is linked or
 	@echo "== cross-check: src/ for aarch64"
 	@JOBS=$(JOBS) tests/house/cross_check
 
-clean:  ## remove the build folders and the demo's output; what was fetched stays in .deps/
-	@echo "== clean: build/ build-debug/ build-asan/ $(OUTPUT)/"
-	@rm -rf build build-debug build-asan $(OUTPUT)
+# Not $(OUTPUT): that may come from the environment, where another program left it.
+clean:  ## remove the build folders and demo-output/; what was fetched stays in .deps/
+	@echo "== clean: build/ build-debug/ build-asan/ demo-output/"
+	@rm -rf build build-debug build-asan demo-output
