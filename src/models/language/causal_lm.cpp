@@ -1,13 +1,11 @@
 #include "models/language/causal_lm.h"
 
-#include <ATen/ops/addmm.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/zeros_like.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include "models/layers/cpu_types.h"
 #include "models/layers/rms_norm.h"

@@ -5,6 +5,7 @@
 #include <ATen/ops/mm.h>
 #include <ATen/ops/zeros.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -69,7 +70,7 @@ void zero_tail(const at::Tensor& tensor, int64_t rows) {
   std::memset(static_cast<void*>(pointer<T>(tensor) + rows * columns), 0, static_cast<size_t>((tensor.size(0) - rows) * columns) * sizeof(T));
 }
 
-/// Rows of a head group in the packed [T, num_heads * head_dim] layout to and from [positions * groups, head_dim].
+/// Rows of a head group out of the packed [T, num_heads * head_dim] layout into [positions * groups, head_dim].
 template <class T>
 void copy_group(const T* packed, int64_t packed_stride, T* group, int64_t group_row, int64_t positions) {
   for (int64_t t = 0; t < positions; ++t) std::memcpy(group + t * group_row, packed + t * packed_stride, static_cast<size_t>(group_row) * sizeof(T));

@@ -2,11 +2,11 @@
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cos.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/outer.h>
 #include <ATen/ops/pow.h>
 #include <ATen/ops/sin.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace multimeditron {

@@ -15,8 +15,6 @@ class RotaryTable {
   void reserve(int64_t positions);
   const float* cos() const { return cos_.const_data_ptr<float>(); }  // [size(), head_dim / 2]
   const float* sin() const { return sin_.const_data_ptr<float>(); }
-  const at::Tensor& cos_tensor() const { return cos_; }
-  const at::Tensor& sin_tensor() const { return sin_; }
   int64_t size() const { return cos_.size(0); }
 
  private:
