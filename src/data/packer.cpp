@@ -56,6 +56,10 @@ std::vector<Pack> pack_samples(std::span<const int64_t> order, std::span<const i
   for (size_t begin = 0; begin < order.size(); begin += static_cast<size_t>(window)) {
     const auto part = order.subspan(begin, std::min(static_cast<size_t>(window), order.size() - begin));
     std::vector<int64_t> rows(part.begin(), part.end());
+    // Rows without room would all fit the first pack, and one micro-batch of nothing but mistakes looks like data that is all bad.
+    const auto first_bad = std::stable_partition(rows.begin(), rows.end(), [&](int64_t row) { return length_of(row) > 0; });
+    const std::vector<int64_t> bad(first_bad, rows.end());
+    rows.erase(first_bad, rows.end());
     std::stable_sort(rows.begin(), rows.end(), [&](int64_t a, int64_t b) { return length_of(a) > length_of(b); });
     FirstFit first_fit(rows.size());
     const size_t first_pack = packs.size();
@@ -64,6 +68,12 @@ std::vector<Pack> pack_samples(std::span<const int64_t> order, std::span<const i
       if (pack == packs.size()) packs.emplace_back();
       packs[pack].push_back(row);
     }
+    if (rows.empty()) {
+      for (const int64_t row : bad) packs.push_back({row});
+      continue;
+    }
+    const size_t num_packs = packs.size() - first_pack;
+    for (size_t j = 0; j < bad.size(); ++j) packs[first_pack + j * num_packs / bad.size()].push_back(bad[j]);
   }
   std::vector<Pack> shuffled;
   shuffled.reserve(packs.size());

@@ -13,7 +13,8 @@ using Pack = std::vector<int64_t>;
 
 /// First-fit-decreasing inside consecutive windows of `order` (rows of the data), then the packs shuffled by `seed`.
 /// `lengths[row]`: tokens of each row; 0 or less for a row that cannot be used, which takes no room but stays in a pack so that it is
-/// counted. A pure function; each row of `order` is in exactly one pack. A row longer than `max_length` counts as one that cannot be used.
+/// counted; a window's rows of that kind are dealt evenly over its packs, or get a pack each where there is none. A pure function; each row
+/// of `order` is in exactly one pack. A row longer than `max_length` counts as one that cannot be used.
 std::vector<Pack> pack_samples(std::span<const int64_t> order, std::span<const int64_t> lengths, int64_t max_length, uint64_t seed,
                                int64_t window = 16384);
 

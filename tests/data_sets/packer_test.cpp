@@ -72,6 +72,30 @@ TEST(Packer, EveryRowIsInOnePackAndNoPackIsTooLong) {
   EXPECT_GT(static_cast<double>(used) / static_cast<double>(max_length * static_cast<int64_t>(packs.size())), 0.97);
 }
 
+TEST(Packer, DealsRowsThatCannotBeUsedEvenlyOverThePacks) {
+  const int64_t n = 2000, max_length = 256;
+  std::vector<int64_t> lengths = random_lengths(n, 100, 7);
+  for (int64_t row = 0; row < n; row += 10) lengths[static_cast<size_t>(row)] = row % 20 == 0 ? 0 : max_length + 1;
+  const std::vector<Pack> packs = pack_samples(torch_randperm(0, n), lengths, max_length, 1);
+  const auto is_bad = [&](int64_t row) { return row % 10 == 0; };
+  int64_t most = 0, all = 0;
+  for (const Pack& pack : packs) {
+    const int64_t bad = std::count_if(pack.begin(), pack.end(), is_bad);
+    EXPECT_LT(bad, static_cast<int64_t>(pack.size()));
+    most = std::max(most, bad);
+    all += bad;
+  }
+  EXPECT_EQ(all, 200);
+  EXPECT_EQ(most, 1);  // 200 rows over about 350 packs
+}
+
+TEST(Packer, RowsThatCannotBeUsedGetAPackEachWhereThereIsNoOther) {
+  const std::vector<int64_t> order{2, 0, 1}, lengths{0, -1, 9};
+  std::vector<Pack> packs = pack_samples(order, lengths, 8, 1);
+  std::sort(packs.begin(), packs.end());
+  EXPECT_EQ(packs, (std::vector<Pack>{{0}, {1}, {2}}));
+}
+
 TEST(PackedSampler, EpochsAreFunctionsOfTheSeedsAndHoldEachRowOnce) {
   const std::vector<int64_t> lengths = random_lengths(500, 100, 3);
   PackedSampler sampler(lengths, 256, 0, 42, 2), again(lengths, 256, 0, 42, 2);
