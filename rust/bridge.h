@@ -50,6 +50,8 @@ int32_t mm_tokenizer_from_json(mm_text json, mm_tokenizer** out);
 void mm_tokenizer_free(mm_tokenizer* tokenizer);
 /// Number of ids, added tokens included.
 int32_t mm_tokenizer_size(const mm_tokenizer* tokenizer, size_t* out);
+/// The largest id, added tokens included; -1 where there is no token. Walks the whole vocabulary.
+int32_t mm_tokenizer_max_id(const mm_tokenizer* tokenizer, int64_t* out);
 int32_t mm_tokenizer_encode(const mm_tokenizer* tokenizer, mm_text text, bool add_special_tokens, bool with_offsets, mm_encoding* out);
 int32_t mm_tokenizer_decode(const mm_tokenizer* tokenizer, const uint32_t* ids, size_t size, bool skip_special_tokens, mm_string* out);
 /// -1 where no token has that content.

@@ -152,6 +152,16 @@ pub unsafe extern "C" fn mm_tokenizer_size(tokenizer: *const BridgeTokenizer, ou
 /// # Safety
 /// Pointers are valid for the call.
 #[no_mangle]
+pub unsafe extern "C" fn mm_tokenizer_max_id(tokenizer: *const BridgeTokenizer, out: *mut i64) -> i32 {
+    guard(|| {
+        out.write((*tokenizer).max_id());
+        Ok(())
+    })
+}
+
+/// # Safety
+/// Pointers are valid for the call.
+#[no_mangle]
 pub unsafe extern "C" fn mm_tokenizer_encode(
     tokenizer: *const BridgeTokenizer,
     text: MmText,

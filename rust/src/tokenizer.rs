@@ -48,6 +48,11 @@ impl BridgeTokenizer {
         self.tokenizer.get_vocab_size(true)
     }
 
+    /// The largest id, which is `size() - 1` unless the ids have holes; -1 where there is no token.
+    pub fn max_id(&self) -> i64 {
+        self.tokenizer.get_vocab(true).into_values().map(i64::from).max().unwrap_or(-1)
+    }
+
     /// Ids, and with `with_offsets` the byte range of the text that each comes from.
     pub fn encode(&self, text: &str, add_special_tokens: bool, with_offsets: bool) -> Result<(Vec<u32>, Offsets), String> {
         let encoding = if with_offsets {

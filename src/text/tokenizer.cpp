@@ -184,6 +184,12 @@ int64_t Tokenizer::size() const {
   return static_cast<int64_t>(size);
 }
 
+int64_t Tokenizer::max_id() const {
+  int64_t id = -1;
+  bridge::check(mm_tokenizer_max_id(state_->handle.get(), &id));
+  return id;
+}
+
 std::vector<int64_t> Tokenizer::encode(std::string_view text, bool add_special_tokens) const {
   const mm_encoding encoding = state_->encode(text, add_special_tokens, false);
   std::vector<int64_t> ids(encoding.ids, encoding.ids + encoding.size);

@@ -43,6 +43,8 @@ class Tokenizer {
 
   /// Number of ids, added tokens included: transformers' len(tokenizer).
   int64_t size() const;
+  /// The largest id, added tokens included: size() - 1 unless the ids have holes. Walks the whole vocabulary.
+  int64_t max_id() const;
   /// Throws UserError where `text` is not UTF-8.
   std::vector<int64_t> encode(std::string_view text, bool add_special_tokens = false) const;
   TokensWithOffsets encode_with_offsets(std::string_view text) const;

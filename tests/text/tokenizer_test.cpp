@@ -61,6 +61,19 @@ TEST(Tokenizer, AnAddedTokenTakesTheNextId) {
   EXPECT_EQ(tokenizer.encode("a<|reserved_special_token_0|>b"), (std::vector<int64_t>{64, 697, 65}));
 }
 
+TEST(Tokenizer, TheLargestIdIsKnownWhereIdsHaveHoles) {
+  EXPECT_EQ(Tokenizer::load(kCase / "llm/qwen3").max_id(), 696);
+  TemporaryFolder folder;
+  write_file_atomic(
+      folder / "tokenizer.json",
+      R"({"version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null, "pre_tokenizer": null,
+                        "post_processor": null, "decoder": null,
+                        "model": {"type": "WordLevel", "vocab": {"a": 0, "b": 9}, "unk_token": "a"}})");
+  const Tokenizer tokenizer = Tokenizer::load(folder.path());
+  EXPECT_EQ(tokenizer.size(), 2);
+  EXPECT_EQ(tokenizer.max_id(), 9);
+}
+
 TEST(Tokenizer, APresentTokenKeepsItsId) {
   Tokenizer tokenizer = Tokenizer::load(kData / "llama");
   const auto size = tokenizer.size();

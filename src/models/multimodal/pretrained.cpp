@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <map>
 
 #include "base/error.h"
@@ -176,12 +177,18 @@ void check_token_size(const Recipe& recipe, const DecoderConfig& llm, const std:
   }
 }
 
+/// The rows that an embedding needs for every id of `tokenizer`; more than its tokens where the ids have holes.
+int64_t rows_for(const Tokenizer& tokenizer) {
+  return std::max(tokenizer.size(), tokenizer.max_id() + 1);
+}
+
 /// An id beyond the embedding would be read, and as a label written, outside of its memory.
 void check_vocabulary(const Tokenizer& tokenizer, const DecoderConfig& llm, const fs::path& folder) {
-  if (tokenizer.size() <= llm.vocab_size) return;
+  const int64_t rows = rows_for(tokenizer);
+  if (rows <= llm.vocab_size) return;
   throw UserError("the tokenizer has more tokens than the model's embedding has rows",
                   {.where = folder.string(),
-                   .found = fmt::format("{} tokens, vocab_size {}", tokenizer.size(), llm.vocab_size),
+                   .found = fmt::format("{} tokens, ids up to {}, vocab_size {}", tokenizer.size(), rows - 1, llm.vocab_size),
                    .fix = "check that the tokenizer's files and the weights belong together"});
 }
 
@@ -233,7 +240,7 @@ Pretrained load_from_parts(const Recipe& recipe, at::ScalarType dtype, LoadFor p
   if (!config.modalities.empty()) {
     config.attachment_token = recipe.attachment_token;
     config.attachment_token_id = tokenizer.add_special_token(recipe.attachment_token);
-    config.llm.vocab_size = tokenizer.size();  // the embedding has as many rows as the tokenizer, as in the original's checkpoints
+    config.llm.vocab_size = rows_for(tokenizer);  // the embedding has as many rows as the tokenizer has ids, as in the original's checkpoints
   } else {
     check_vocabulary(tokenizer, config.llm, folder);
   }
