@@ -57,15 +57,23 @@ RunFolder::RunFolder(const Recipe& recipe, bool fresh, int64_t micro_batches_per
     return;
   }
   const Json json = read_json(file);
-  if (json.value("recipe_fingerprint", "") != recipe.fingerprint) {
+  std::string fingerprint;
+  try {
+    fingerprint = json.value("recipe_fingerprint", "");
+    micro_batches_per_step_ = json.value("micro_batches_per_step", micro_batches_per_step_);
+    start_date_ = json.value("start_date", start_date_);
+  } catch (const Json::exception& error) {
+    throw UserError("the run's record cannot be read", {.where = file.string(),
+                                                        .found = error.what(),
+                                                        .fix = "undo the edit of this file, or set the run aside with --fresh"});
+  }
+  if (fingerprint != recipe.fingerprint) {
     const std::string old_yaml = fs::exists(path_ / "recipe.yaml") ? read_file(path_ / "recipe.yaml") : "";
     throw UserError("the output folder holds the run of another recipe",
                     {.where = path_.string(),
                      .found = "these differ (old, new):\n" + recipe_difference(old_yaml, recipe.effective_yaml),
                      .fix = "choose another `training_args.output_dir`, or set the old run aside with --fresh"});
   }
-  micro_batches_per_step_ = json.value("micro_batches_per_step", micro_batches_per_step_);
-  start_date_ = json.value("start_date", start_date_);
   finished_ = read_run_state(path_) == "finished";
   remove_leftovers(path_);
 }
