@@ -102,7 +102,7 @@ ImageProcessor ImageProcessor::load(const std::filesystem::path& folder) {
     throw UserError("no image processor in this folder",
                     {.where = folder.string(),
                      .found = "no preprocessor_config.json",
-                     .fix = "copy the model's preprocessor_config.json there, or set `image_processor`"});
+                     .fix = "copy the model's preprocessor_config.json there"});
   }
   try {
     const Json config = read_json(file);

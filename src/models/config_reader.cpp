@@ -14,13 +14,23 @@ namespace {
 
 }  // namespace
 
-int64_t ConfigReader::integer(const char* key) const {
+const Json& ConfigReader::required(const char* key) const {
   if (!has(key)) {
     throw UserError("a model's configuration lacks a key",
                     {.where = where_, .found = fmt::format("no `{}`", key), .fix = "restore config.json from the model's source"});
   }
-  const Json& value = json_.at(key);
+  return json_.at(key);
+}
+
+int64_t ConfigReader::integer(const char* key) const {
+  const Json& value = required(key);
   if (!value.is_number_integer() || value.get<int64_t>() <= 0) wrong_type(where_, key, "a positive integer", value);
+  return value.get<int64_t>();
+}
+
+int64_t ConfigReader::index(const char* key) const {
+  const Json& value = required(key);
+  if (!value.is_number_integer() || value.get<int64_t>() < 0) wrong_type(where_, key, "a non-negative integer", value);
   return value.get<int64_t>();
 }
 

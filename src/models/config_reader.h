@@ -14,8 +14,11 @@ class ConfigReader {
   /// `where`: the file, or "config.json, vision_config". Keeps a reference to `json`.
   ConfigReader(const Json& json, std::string where) : json_(json), where_(std::move(where)) {}
 
+  /// A positive integer.
   int64_t integer(const char* key) const;
   int64_t integer(const char* key, int64_t fallback) const;
+  /// As `integer`, but 0 is allowed.
+  int64_t index(const char* key) const;
   double number(const char* key, double fallback) const;
   bool boolean(const char* key, bool fallback) const;
   std::string string(const char* key, const std::string& fallback) const;
@@ -27,6 +30,8 @@ class ConfigReader {
  private:
   const Json& json_;
   std::string where_;
+
+  const Json& required(const char* key) const;
 };
 
 }  // namespace multimeditron

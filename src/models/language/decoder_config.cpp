@@ -34,7 +34,11 @@ DecoderConfig read_decoder_config(const Json& json, const std::string& where) {
     throw UserError("this language model's architecture is not known",
                     {.where = where + ", key model_type", .found = model_type.empty() ? "nothing" : model_type, .fix = "use one of: " + join_or(names)});
   }
-  return known->second(json, reader);
+  DecoderConfig config = known->second(json, reader);
+  if (config.head_dim < 2 || config.head_dim % 2 != 0 || config.head_dim > 512) {
+    refuse(reader, "head_dim", fmt::format("{}; even and 2 to 512 is supported", config.head_dim));
+  }
+  return config;
 }
 
 DecoderConfig read_llama_family(const Json& json, const ConfigReader& reader) {
@@ -70,7 +74,6 @@ DecoderConfig read_llama_family(const Json& json, const ConfigReader& reader) {
   if (config.num_attention_heads % config.num_key_value_heads != 0) {
     refuse(reader, "num_key_value_heads", fmt::format("{} attention heads are not a multiple of {}", config.num_attention_heads, config.num_key_value_heads));
   }
-  if (config.head_dim % 2 != 0 || config.head_dim > 512) refuse(reader, "head_dim", fmt::format("{}; even and at most 512 is supported", config.head_dim));
   if (reader.string("hidden_act", "silu") != "silu") refuse(reader, "hidden_act", reader.string("hidden_act", ""));
   if (reader.boolean("attention_bias", false)) refuse(reader, "attention_bias", "true");
   if (reader.boolean("mlp_bias", false)) refuse(reader, "mlp_bias", "true");

@@ -30,7 +30,11 @@ ModalityConfig read_modality(const Json& json, const std::string& where, const f
   if (config.spec.model_type != "meditron_clip") return config;  // refused later, with its name
   if (reader.has("clip_config")) {
     config.clip = ClipVisionConfig::from_json(reader.object("clip_config"), where + ", clip_config");
-    config.processor = ImageProcessor::from_json(reader.object("image_processor_config"));
+    try {
+      config.processor = ImageProcessor::from_json(reader.object("image_processor_config"));
+    } catch (const UserError& error) {
+      throw error.at(where + ", image_processor_config");
+    }
     return config;
   }
   const fs::path clip = find_part(config.spec.clip_name, folder, k < fallback.encoders.size() ? fallback.encoders[k] : "", fallback.relative_to,
@@ -57,7 +61,7 @@ ModelConfig read_checkpoint_config(const Json& json, const fs::path& folder, con
   config.llm.vocab_size = reader.integer("vocab_size", config.llm.vocab_size);
   config.truncation = reader.boolean("truncation", false);
   if (reader.has("max_sequence_length")) config.max_sequence_length = reader.integer("max_sequence_length");
-  if (reader.has("attachment_token_idx")) config.attachment_token_id = json.at("attachment_token_idx").get<int64_t>();
+  if (reader.has("attachment_token_idx")) config.attachment_token_id = reader.index("attachment_token_idx");
   config.attachment_token = reader.string("attachment_token", config.attachment_token_id >= 0 ? "" : "<|reserved_special_token_0|>");
   if (reader.has("tokenizer_type")) config.tokenizer_type = parse_tokenizer_type(reader.string("tokenizer_type", ""));
   if (fs::exists(folder / "generation_config.json")) config.generation_config = read_json(folder / "generation_config.json");
