@@ -105,7 +105,7 @@ int run_generate(const GenerateCommand& command) {
                          {"seconds", seconds},
                          {"tokens_per_s", tokens_per_s},
                          {"model", folder.string()}};
-    std::puts(result.dump().c_str());
+    std::puts(result.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
     return kExitDone;
   }
   std::fputs(streams ? "\n" : (text + "\n").c_str(), stdout);
