@@ -1,6 +1,10 @@
+#include <fmt/format.h>
+
 #include <cstdlib>
 #include <string>
 
+#include "base/log.h"
+#include "base/suggest.h"
 #include "models/kernels/kernels.h"
 
 namespace multimeditron::kernels {
@@ -30,6 +34,11 @@ Kernels choose() {
   const char* asked = std::getenv("MULTIMEDITRON_KERNELS");
   for (const Kernels& kernels : runnable) {
     if (asked != nullptr && std::string(asked) == kernels.name) return kernels;
+  }
+  if (asked != nullptr && *asked != '\0') {
+    std::vector<std::string> names;
+    for (const Kernels& kernels : runnable) names.emplace_back(kernels.name);
+    warn(fmt::format("MULTIMEDITRON_KERNELS={}: this processor runs {}; {} is used", asked, join_or(names), runnable.back().name));
   }
   return runnable.back();
 }
