@@ -32,7 +32,7 @@ const std::vector<std::pair<LabelMask, std::string>>& enum_names() {
 bool is_mixture_key(const std::string& key) {
   static const std::set<std::string> keys = {"expert_clip_names", "gating_path",      "fusion_method",      "top_k_experts",
                                              "generalist_idx",    "cross_attn_heads", "cross_attn_dropout", "fusion_behaviour",
-                                             "experts",           "gate_classes"};
+                                             "experts",           "gate_classes",     "image_processor"};
   return keys.contains(key);
 }
 
@@ -59,7 +59,9 @@ const Table<ModalitySpec>& table() {
                .choices({"meditron_clip", "meditron_biomedclip", "moe_meditron_clip", "moe_meditron_clip_pep"}),
            field("modality_type", &S::modality_type, "What it encodes; a loader of the same type must exist"),
            field("clip_name", &S::clip_name, "Hub id or folder of the encoder").nullable(),
-           field("image_processor", &S::image_processor, "Hub id or folder of the image processor; default: `clip_name`").nullable(),
+           field("image_processor", &S::image_processor,
+                 "Mixtures: hub id or folder of the image processor; a single encoder uses the one in `clip_name`")
+               .nullable(),
            field("hidden_size", &S::hidden_size, "Width of the language model; equals `token_size`, which is its default").at_least(1),
            field("projection_type", &S::projection_type, "The projector from the encoder's width to the language model's").choices({"mlp"}),
            field("use_2d_position_ids", &S::use_2d_position_ids, "Two-dimensional positions of the patches"),

@@ -40,7 +40,7 @@ const std::vector<std::pair<TokenizerType, std::string>>& enum_names();
 template <>
 const std::vector<std::pair<LabelMask, std::string>>& enum_names();
 
-/// Keys of a modality that only mixtures of experts have.
+/// Keys of a modality that only mixtures of experts use.
 bool is_mixture_key(const std::string& key);
 
 /// The keys of `lr_scheduler_kwargs`; they live in TrainingArguments itself.

@@ -28,7 +28,7 @@ struct ModalitySpec {
   std::string model_type;  ///< meditron_clip, meditron_biomedclip, moe_meditron_clip, moe_meditron_clip_pep
   std::string modality_type = "image";
   std::string clip_name;        ///< hub id or folder
-  std::string image_processor;  ///< hub id or folder; default: clip_name
+  std::string image_processor;  ///< of mixtures; hub id or folder
   int64_t hidden_size = 0;      ///< the LLM's width; must equal token_size
   std::string projection_type = "mlp";
   bool use_2d_position_ids = false;

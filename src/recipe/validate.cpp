@@ -178,6 +178,14 @@ class Validator {
                                       : fmt::format("keys of this schedule: {}", fmt::join(keys, ", ")));
     }
     if (type == "cosine_with_restarts" && !reader_.has(kwargs + ".num_cycles")) arguments.num_cycles = 1;
+    const bool divides = type == "polynomial" || (type == "cosine_with_min_lr" && arguments.min_lr);
+    if (divides && arguments.learning_rate <= 0 && !reader_.failed("training_args.learning_rate")) {
+      reader_.mistake_at("training_args.learning_rate",
+                         fmt::format("the schedule `{}` needs a `learning_rate` above 0, since its lowest rate is a share of it", type),
+                         fmt::format("`learning_rate: {}`", arguments.learning_rate),
+                         "set it above 0, or choose `lr_scheduler_type: constant` to train nothing");
+      return;
+    }
     if (type != "cosine_with_min_lr" || reader_.failed(kwargs + ".min_lr") || reader_.failed(kwargs + ".min_lr_rate")) return;
     if (arguments.min_lr.has_value() == arguments.min_lr_rate.has_value()) {
       reader_.mistake_at(reader_.has(kwargs) ? kwargs : type_path, "cosine_with_min_lr needs one lowest rate",

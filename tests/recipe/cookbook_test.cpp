@@ -187,6 +187,7 @@ TEST(CookbookMistakes, StrayDeeperListItemIsReadWithTwoWarnings) {
 
 TEST(CookbookMistakes, SingleClipWithAMixturesKeyGetsANote) {
   const Variable storage("STORAGE_ROOT", "/data"), models("MODEL_ROOT", "/models");
+  EXPECT_TRUE(contains(load(text_of(kRows[7])).notes, "`modalities.0.image_processor` has no meaning for meditron_clip"));
   EXPECT_TRUE(contains(load(text_of(kRows[7])).notes, "`modalities.0.fusion_method` has no meaning for meditron_clip"));
 }
 

@@ -77,6 +77,15 @@ TEST(TrainingArguments, SchedulesTakeTheirOwnKeysOnly) {
                        "`min_lr` (0.001) is above `learning_rate` (5e-05): the rate will rise"));
 }
 
+TEST(TrainingArguments, SchedulesThatDivideByTheRateNeedOne) {
+  const std::string none = kSmall + "  learning_rate: 0\n  lr_scheduler_type: ";
+  EXPECT_NE(mistakes(none + "polynomial\n").find("the schedule `polynomial` needs a `learning_rate` above 0"), std::string::npos);
+  EXPECT_NE(mistakes(none + "cosine_with_min_lr\n  lr_scheduler_kwargs: {min_lr: 1e-6}\n").find("where: recipe.yaml:10:18"),
+            std::string::npos);
+  EXPECT_EQ(load(none + "cosine_with_min_lr\n  lr_scheduler_kwargs: {min_lr_rate: 0.1}\n").training_args.learning_rate, 0);
+  EXPECT_EQ(load(none + "linear\n").training_args.learning_rate, 0);
+}
+
 TEST(TrainingArguments, IntervalsAreWholeStepsOrShares) {
   EXPECT_EQ(load(kSmall + "  save_steps: .25\n  warmup_ratio: 0.03\n  logging_steps: 10\n").training_args.save_steps, 0.25);
   EXPECT_EQ(mistakes(kSmall + "  save_steps: 2.5\n"),
