@@ -2,8 +2,10 @@
 #   the static library of src/NAME, all .cpp files below it but those of subfolders with a CMakeLists.txt of their own
 function(multimeditron_library name)
   cmake_parse_arguments(ARG "" "" "DEPENDS;LINK" ${ARGN})
-  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cpp)
-  list(FILTER sources EXCLUDE REGEX "/kernels/")
+  set(folder ${CMAKE_SOURCE_DIR}/src/${name})
+  file(GLOB_RECURSE sources RELATIVE ${folder} CONFIGURE_DEPENDS ${folder}/*.cpp)
+  list(FILTER sources EXCLUDE REGEX "(^|/)kernels/")  # relative: the checkout itself may lie below a folder of that name
+  list(TRANSFORM sources PREPEND ${folder}/)
   if(NOT sources)
     file(WRITE ${CMAKE_BINARY_DIR}/empty.cpp "")
     set(sources ${CMAKE_BINARY_DIR}/empty.cpp)
