@@ -9,8 +9,9 @@ Canvas::Canvas(int64_t side, const Pose& pose) : side_(side), pose_(pose), value
 
 Canvas::Point Canvas::point(int64_t pixel) const {
   const double half = static_cast<double>(side_) / 2;
-  const double x = (static_cast<double>(pixel % side_) + 0.5) / half - 1 - pose_.shift_x;
-  const double y = (static_cast<double>(pixel / side_) + 0.5) / half - 1 - pose_.shift_y;
+  const int64_t row = pixel / side_, column = pixel % side_;
+  const double x = (static_cast<double>(column) + 0.5) / half - 1 - pose_.shift_x;
+  const double y = (static_cast<double>(row) + 0.5) / half - 1 - pose_.shift_y;
   const double c = std::cos(pose_.angle), s = std::sin(pose_.angle);
   return {(c * x + s * y) / pose_.scale, (c * y - s * x) / pose_.scale};
 }

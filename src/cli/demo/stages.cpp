@@ -22,7 +22,7 @@ struct Course {
 
 constexpr Course kCourses[] = {
     {"warmup", "warm-up: the language model learns to read reports, without images", "LM_ONLY", "text", 32, 120, 1e-3},
-    {"alignment", "stage 1: the projector learns to caption images", "ALIGNMENT", "alignment", 32, 100, 1e-3},
+    {"alignment", "stage 1: the projector learns to caption images", "ALIGNMENT", "alignment", 32, 400, 2e-3},
     {"end2end", "stage 2: language model and projector learn to answer questions on images", "END2END", "instructions", 32, 300, 1e-3},
 };
 
