@@ -116,11 +116,13 @@ CausalLm::HeadResult CausalLm::head_loss(const at::Tensor& rows, const std::vect
   const int64_t chunk = std::clamp<int64_t>((int64_t{64} << 20) / (vocab_size * static_cast<int64_t>(rows.element_size())), 128, 4096);
 
   HeadResult result;
+  const at::Tensor buffer = at::empty({std::min(chunk, count), vocab_size}, normed.options());
   std::vector<double> losses(static_cast<size_t>(count));
   for (int64_t first = 0; first < count; first += chunk) {
     const int64_t size = std::min(chunk, count - first);
     const at::Tensor x = normed.narrow(0, first, size);
-    const at::Tensor logits = at::mm(x, head.data.t());  // [size, vocab_size]
+    at::Tensor logits = buffer.narrow(0, 0, size);
+    at::mm_out(logits, x, head.data.t());
     dispatch(logits.scalar_type(), [&](auto type) {
       using T = decltype(type);
       for_rows(size, vocab_size, [&](int64_t begin, int64_t end) {

@@ -53,20 +53,23 @@ at::Tensor DecoderLayer::merged(const Parameter& first, const Parameter& last, c
   return flat.narrow(0, start, end - start).view({-1, config_.hidden_size});
 }
 
-at::Tensor DecoderLayer::mlp(const at::Tensor& h, Saved* saved) {
+at::Tensor DecoderLayer::gate_up(const at::Tensor& h, Saved* saved) const {
   at::Tensor rstd2;
   const at::Tensor n2 = rms_norm(h, post_attention_layernorm_->data, config_.rms_norm_eps, saved != nullptr ? &rstd2 : nullptr);
-  const at::Tensor gate_up = at::mm(n2, merged(*gate_proj_, *up_proj_, gate_proj_->bucket->data).t());  // [T, 2 * intermediate_size]
-  const at::Tensor activation = swiglu(gate_up);
+  const at::Tensor gate_up = at::mm(n2, merged(*gate_proj_, *up_proj_, gate_proj_->bucket->data).t());
   if (saved != nullptr) {
     saved->h = h;
     saved->rstd2 = rstd2;
     saved->gate_up = gate_up;
   }
-  return at::addmm(h, activation, down_proj_->data.t());
+  return gate_up;
 }
 
-at::Tensor DecoderLayer::forward(const at::Tensor& x, const SequenceLayout& layout, const RotaryTable& rotary, Saved* saved) {
+at::Tensor DecoderLayer::mlp(const at::Tensor& h, Saved* saved) const {
+  return at::addmm(h, swiglu(gate_up(h, saved)), down_proj_->data.t());
+}
+
+at::Tensor DecoderLayer::attend(const at::Tensor& x, const SequenceLayout& layout, const RotaryTable& rotary, Saved* saved) const {
   at::Tensor rstd1;
   const at::Tensor n1 = rms_norm(x, input_layernorm_->data, config_.rms_norm_eps, saved != nullptr ? &rstd1 : nullptr);
   const at::Tensor qkv = at::mm(n1, merged(*q_proj_, *v_proj_, q_proj_->bucket->data).t());
@@ -78,11 +81,16 @@ at::Tensor DecoderLayer::forward(const at::Tensor& x, const SequenceLayout& layo
     saved->qkv = qkv;
     saved->attention_out = attention_out;
   }
-  return mlp(at::addmm(x, attention_out, o_proj_->data.t()), saved);
+  return at::addmm(x, attention_out, o_proj_->data.t());
+}
+
+at::Tensor DecoderLayer::forward(const at::Tensor& x, const SequenceLayout& layout, const RotaryTable& rotary, Saved* saved) {
+  return mlp(attend(x, layout, rotary, saved), saved);
 }
 
 at::Tensor DecoderLayer::backward(at::Tensor grad_out, const SequenceLayout& layout, const RotaryTable& rotary, Saved& saved) {
-  if (!saved.qkv.defined()) forward(saved.x, layout, rotary, &saved);  // gradient checkpointing
+  // Gradient checkpointing: the layer's output is not needed again, so all stops before it.
+  if (!saved.qkv.defined()) gate_up(attend(saved.x, layout, rotary, &saved), &saved);
   Bucket& bucket = *q_proj_->bucket;
   const bool trained = bucket.is_trained(), overwrite = bucket.grad_is_stale;
 

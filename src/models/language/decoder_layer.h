@@ -44,7 +44,10 @@ class DecoderLayer : public Module {
                     LayerCache& cache);
 
  private:
-  at::Tensor mlp(const at::Tensor& h, Saved* saved);
+  /// The residual stream after the attention: [T, hidden_size].
+  at::Tensor attend(const at::Tensor& x, const SequenceLayout& layout, const RotaryTable& rotary, Saved* saved) const;
+  at::Tensor gate_up(const at::Tensor& h, Saved* saved) const;  ///< [T, 2 * intermediate_size]
+  at::Tensor mlp(const at::Tensor& h, Saved* saved) const;
   at::Tensor merged(const Parameter& first, const Parameter& last, const at::Tensor& flat) const;
 
   DecoderConfig config_;
