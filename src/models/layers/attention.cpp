@@ -26,8 +26,10 @@ int64_t round_up(int64_t value) {
 
 /// One (sample, kv head). Queries in tiles of `tile` positions; tile i sees keys [0, keys(i)).
 struct Task {
-  int64_t first_row, length, padded, tile, kv_head, probs_offset;
+  int64_t first_row, length, padded, tile, kv_head;
+  int64_t probs_offset;  ///< -1: the probabilities are computed again in the backward pass
 
+  bool keeps_probs() const { return probs_offset >= 0; }
   int64_t num_tiles() const { return (padded + tile - 1) / tile; }
   int64_t tile_first(int64_t i) const { return i * tile; }
   int64_t tile_count(int64_t i) const { return std::min(tile, padded - i * tile); }
@@ -37,7 +39,6 @@ struct Task {
 struct Plan {
   std::vector<Task> tasks;
   int64_t probs_numel = 0;
-  bool keep_probs = true;
 };
 
 Plan make_plan(const SequenceLayout& layout, const kernels::HeadLayout& heads) {
@@ -47,11 +48,10 @@ Plan make_plan(const SequenceLayout& layout, const kernels::HeadLayout& heads) {
     if (length == 0) continue;
     const int64_t padded = round_up(length);
     const bool whole = padded <= kMaxWhole;
-    plan.keep_probs = plan.keep_probs && whole;
     for (int64_t head = 0; head < heads.num_kv_heads; ++head) {
       plan.tasks.push_back({.first_row = layout.cu_seqlens[s], .length = length, .padded = padded, .tile = whole ? padded : kTile, .kv_head = head,
-                            .probs_offset = plan.probs_numel});
-      plan.probs_numel += padded * heads.groups() * padded;
+                            .probs_offset = whole ? plan.probs_numel : -1});
+      if (whole) plan.probs_numel += padded * heads.groups() * padded;
     }
   }
   // Long tasks first: the last ones then fill the gaps between threads.
@@ -118,11 +118,11 @@ at::Tensor PackedAttention::forward_typed(const at::Tensor& qkv, const SequenceL
   const int64_t groups = heads_.groups(), dim = heads_.head_dim, out_stride = heads_.num_heads * dim;
   const Plan plan = make_plan(layout, heads_);
   const at::Tensor out = matrix<T>(layout.num_tokens(), out_stride);
-  const bool keep = saved != nullptr && plan.keep_probs;
-  if (keep) saved->probs = matrix<T>(1, plan.probs_numel).view(-1);
+  if (saved != nullptr) saved->probs = matrix<T>(1, plan.probs_numel).flatten();
 
   run_tasks(static_cast<int64_t>(plan.tasks.size()), [&](int64_t index) {
     const Task& task = plan.tasks[index];
+    const bool keep = saved != nullptr && task.keeps_probs();
     const at::Tensor q = matrix<T>(task.padded * groups, dim), k = matrix<T>(task.padded, dim), v = matrix<T>(task.padded, dim);
     gather_task(const_pointer<T>(qkv), heads_, transform, task, q, k, v);
     for (int64_t i = 0; i < task.num_tiles(); ++i) {
@@ -178,7 +178,7 @@ at::Tensor PackedAttention::backward_typed(const at::Tensor& grad_out, const at:
       const at::Tensor q_tile = q.narrow(0, first * groups, rows), grad_tile = grad_heads.narrow(0, first * groups, rows);
       const at::Tensor k_seen = k.narrow(0, 0, keys), v_seen = v.narrow(0, 0, keys);
       at::Tensor probs;
-      if (saved.probs.defined()) {
+      if (task.keeps_probs()) {
         probs = saved.probs.narrow(0, task.probs_offset, rows * keys).view({rows, keys});
       } else {
         probs = at::mm(q_tile, k_seen.t());

@@ -27,7 +27,7 @@ class PackedAttention {
 
   /// What the backward pass needs besides qkv.
   struct Saved {
-    at::Tensor probs;  ///< probabilities of all (sample, kv head), one after the other; undefined where they are computed again (long samples)
+    at::Tensor probs;  ///< probabilities of all (sample, kv head), one after the other; those of long samples are computed again
   };
 
   /// `qkv`: [T, (num_heads + 2 num_kv_heads) * head_dim]; `q_norm`, `k_norm`: [head_dim] or undefined. Returns [T, num_heads * head_dim].
