@@ -69,11 +69,14 @@ void add_passengers(MultimodalModel& model, const Sources& sources) {
   }
 }
 
-/// Copies rows of the embedding or the head; rows that the file lacks are drawn.
+/// Copies rows of the embedding or the head; rows that the file lacks are drawn: the attachment token's, as a rule.
 void copy_rows(Parameter& parameter, const at::Tensor& source, double initializer_range, uint64_t seed) {
   const int64_t rows = std::min(parameter.shape[0], source.size(0));
   parameter.data.narrow(0, 0, rows).copy_(source.narrow(0, 0, rows));
   if (rows == parameter.shape[0]) return;
+  if (parameter.shape[0] - rows > 1) {
+    warn(fmt::format("the tokenizer has {} tokens, {} only {} rows: the others are drawn at random", parameter.shape[0], parameter.name, rows));
+  }
   at::Generator generator = at::detail::createCPUGenerator(seed);
   const std::vector<int64_t> shape{parameter.shape[0] - rows, parameter.shape[1]};
   parameter.data.narrow(0, rows, shape[0]).copy_(at::normal(0.0, initializer_range, shape, generator, at::kFloat));
@@ -101,7 +104,7 @@ void copy_weights(MultimodalModel& model, const Sources& sources, const fs::path
     }
     if (!errors.empty() || !missing.empty()) continue;
     if (table) {
-      copy_rows(*parameter, to_tensor(*found->view), model.config().llm.initializer_range, seed + 1);
+      copy_rows(*parameter, to_tensor(*found->view), model.config().llm.initializer_range, seed + (parameter->name == kHead ? 2 : 1));
     } else {
       parameter->data.copy_(to_tensor(*found->view));
     }
@@ -151,6 +154,13 @@ void check_supported(const ModalitySpec& spec, const std::string& where) {
   }
 }
 
+/// A batch's images all go through the first modality.
+void check_one_modality(size_t count, const std::string& where) {
+  if (count <= 1) return;
+  throw UserError("one modality can be run by this version",
+                  {.where = where + ", key modalities", .found = fmt::format("{} entries", count), .fix = "name a single one"});
+}
+
 void check_encoder(const ModalityConfig& modality, int64_t hidden_size, const std::string& where) {
   const int64_t size = modality.clip.image_size;
   if (modality.processor.height() != size || modality.processor.width() != size) {
@@ -195,8 +205,7 @@ void check_vocabulary(const Tokenizer& tokenizer, const DecoderConfig& llm, cons
 Pretrained finish(ModelConfig config, Tokenizer tokenizer, const Sources* sources, const fs::path& folder, at::ScalarType dtype, bool resize_vocabulary,
                   bool draw_projector, uint64_t seed, std::optional<TrainingMode> trained_mode = std::nullopt) {
   Pretrained result{.model = std::make_unique<MultimodalModel>(std::move(config)),
-                    .tokenizer = std::make_unique<Tokenizer>(std::move(tokenizer)),
-                    .source = folder};
+                    .tokenizer = std::make_unique<Tokenizer>(std::move(tokenizer))};
   if (sources != nullptr) {
     add_passengers(*result.model, *sources);
     result.model->allocate(dtype, trained_mode);
@@ -228,6 +237,7 @@ Pretrained load_from_parts(const Recipe& recipe, at::ScalarType dtype, LoadFor p
   if (fs::exists(folder / "generation_config.json")) config.generation_config = read_json(folder / "generation_config.json");
 
   Tokenizer tokenizer = Tokenizer::load(folder);
+  check_one_modality(recipe.modalities.size(), recipe.file.string());
   std::vector<fs::path> clip_folders;
   for (size_t k = 0; k < recipe.modalities.size(); ++k) {
     const ModalitySpec& spec = recipe.modalities[k];
@@ -305,6 +315,7 @@ Pretrained load_checkpoint_with(const fs::path& folder, at::ScalarType dtype, co
   }
   ModelConfig config = read_checkpoint_config(json, folder, fallback);
   Tokenizer tokenizer = Tokenizer::load(folder);
+  check_one_modality(config.modalities.size(), file.string());
   for (size_t k = 0; k < config.modalities.size(); ++k) {
     const std::string where = fmt::format("{}, modalities.{}", file.string(), k);
     check_supported(config.modalities[k].spec, where);
@@ -314,11 +325,17 @@ Pretrained load_checkpoint_with(const fs::path& folder, at::ScalarType dtype, co
     check_token_size(*recipe, config.llm, folder.string());
     compare_with_recipe(config, *recipe);
     config.tokenizer_type = recipe->tokenizer_type;
-    config.attachment_token = recipe->attachment_token;
+    if (config.attachment_token_id < 0) config.attachment_token = recipe->attachment_token;
     config.truncation = recipe->truncation;
     config.max_sequence_length = recipe->max_sequence_length;
   }
-  if (config.attachment_token.empty()) config.attachment_token = tokenizer.token(config.attachment_token_id);
+  if (config.attachment_token_id >= 0) {
+    config.attachment_token = tokenizer.token(config.attachment_token_id);
+    if (recipe != nullptr && recipe->attachment_token != config.attachment_token) {
+      warn(fmt::format("{}: the checkpoint's attachment token is {}; the recipe's {} is not used", folder.string(), config.attachment_token,
+                       recipe->attachment_token));
+    }
+  }
   const std::optional<int64_t> id = tokenizer.token_id(config.attachment_token);
   if (!id) {
     throw UserError("the checkpoint's tokenizer does not know the attachment token",
@@ -357,9 +374,12 @@ DType dtype_of(at::ScalarType type) {
 
 Pretrained load_from_recipe(const Recipe& recipe, at::ScalarType dtype, LoadFor purpose) {
   if (recipe.base_model.empty()) return load_from_parts(recipe, dtype, purpose);
-  const auto found = find_in_hub(recipe.base_model, recipe.file.parent_path(), HubKind::kModel);
-  const fs::path folder = resolve_checkpoint(found ? *found : fs::path(recipe.base_model));
-  return load_checkpoint_with(folder, dtype, &recipe, recipe.base_llm, purpose);
+  return load_checkpoint_with(find_checkpoint(recipe, recipe.base_model), dtype, &recipe, recipe.base_llm, purpose);
+}
+
+fs::path find_checkpoint(const Recipe& recipe, const std::string& name) {
+  const auto found = find_in_hub(name, recipe.file.parent_path(), HubKind::kModel);
+  return resolve_checkpoint(found ? *found : fs::path(name));
 }
 
 Pretrained load_checkpoint(const fs::path& folder, at::ScalarType dtype, const std::string& base_llm, bool shapes_only) {

@@ -15,7 +15,6 @@ namespace multimeditron {
 struct Pretrained {
   std::unique_ptr<MultimodalModel> model;
   std::unique_ptr<Tokenizer> tokenizer;
-  std::filesystem::path source;               ///< the folder of the LLM or checkpoint
 };
 
 /// What a model is loaded for.
@@ -29,6 +28,10 @@ enum class LoadFor {
 /// `modalities` and a new projector drawn from the recipe's seed. Weights in `dtype`. Throws UserError for whatever is missing, truncated, misshapen
 /// or does not fit together.
 Pretrained load_from_recipe(const Recipe& recipe, at::ScalarType dtype, LoadFor purpose = LoadFor::kInference);
+
+/// The checkpoint that a recipe names, in `base_model` or `resume_from_checkpoint`: looked for beside the recipe and in the hub's folders; a run's
+/// folder gives its newest one. Throws UserError.
+std::filesystem::path find_checkpoint(const Recipe& recipe, const std::string& name);
 
 /// A checkpoint folder, ours or the original's, or a plain language model. Parts that it names but does not carry are looked for as base/hub.h says,
 /// last in `base_llm` where given.
