@@ -28,6 +28,14 @@ class Quarantine {
   void seen(int64_t count);
   int64_t count() const;
 
+  /// How far it has come, `bytes` being the file's length: for a checkpoint.
+  struct Position {
+    int64_t seen = 0, bad = 0, bytes = 0;
+  };
+  Position position() const;
+  /// Goes on from a position: what the file has beyond it is cut off. Throws UserError.
+  void restore(const Position& position);
+
  private:
   struct State;
   std::shared_ptr<State> state_;

@@ -52,4 +52,25 @@ int64_t Quarantine::count() const {
   return state_->bad;
 }
 
+Quarantine::Position Quarantine::position() const {
+  const std::lock_guard lock(state_->mutex);
+  std::error_code code;
+  const auto bytes = state_->file.empty() ? 0 : std::filesystem::file_size(state_->file, code);
+  return {.seen = state_->seen, .bad = state_->bad, .bytes = code ? 0 : static_cast<int64_t>(bytes)};
+}
+
+void Quarantine::restore(const Position& position) {
+  const std::lock_guard lock(state_->mutex);
+  state_->seen = position.seen;
+  state_->bad = position.bad;
+  std::error_code code;
+  const auto bytes = state_->file.empty() ? 0 : std::filesystem::file_size(state_->file, code);
+  if (code || static_cast<int64_t>(bytes) <= position.bytes) return;
+  std::filesystem::resize_file(state_->file, static_cast<std::uintmax_t>(std::max<int64_t>(position.bytes, 0)), code);
+  if (code) {
+    throw UserError("cannot cut back the list of unusable samples",
+                    {.where = state_->file.string(), .found = code.message(), .fix = "check its permissions"});
+  }
+}
+
 }  // namespace multimeditron
