@@ -14,8 +14,7 @@ std::vector<Generation> generate(MultimodalModel& model, std::span<const Sample>
   std::vector<Generation> results(prompts.size());
   if (prompts.empty() || options.max_new_tokens <= 0) return results;
   const auto start = std::chrono::steady_clock::now();
-  const int64_t image_size = model.modalities().empty() ? 0 : model.modalities().front()->config().clip.image_size;
-  DecodingBatch batch(model, make_micro_batch(prompts, image_size, image_size), options.max_new_tokens);
+  DecodingBatch batch(model, make_micro_batch(prompts, model.image_size(), model.image_size()), options.max_new_tokens);
   for (int64_t step = 0; step < options.max_new_tokens; ++step) {
     const int64_t vocab_size = batch.logits().size(1);
     const float* logits = batch.logits().const_data_ptr<float>();

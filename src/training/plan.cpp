@@ -7,24 +7,6 @@
 #include "tracking/progress.h"
 
 namespace multimeditron {
-namespace {
-
-/// The component that a parameter belongs to; tensors of a CLIPModel that are never computed with are "unused".
-std::string component_of(const std::string& name) {
-  if (name.starts_with("model.")) return "llm";
-  if (name.find(".projector.") != std::string::npos) return "projector";
-  if (name.find(".vision_model.") != std::string::npos && name.find(".post_layernorm.") == std::string::npos) return "vision";
-  return "unused";
-}
-
-}  // namespace
-
-bool trains(TrainingMode mode, const std::string& component) {
-  if (component == "llm") return mode != TrainingMode::kAlignment;
-  if (component == "projector") return mode != TrainingMode::kLmOnly;
-  if (component == "vision") return mode == TrainingMode::kFull;
-  return false;
-}
 
 ModelSize measure(MultimodalModel& model) {
   ModelSize size;

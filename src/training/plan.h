@@ -21,7 +21,4 @@ std::vector<std::pair<std::string, std::string>> describe(const Recipe& recipe, 
 /// Rows of `--dry-run`: each component with its parameters, what is trained of it, dtype and learning rate. The model may have shapes only.
 std::vector<std::pair<std::string, std::string>> component_table(const Recipe& recipe, MultimodalModel& model);
 
-/// True where `mode` trains the component: "llm", "vision" or "projector" (reference: the table of training modes).
-bool trains(TrainingMode mode, const std::string& component);
-
 }  // namespace multimeditron

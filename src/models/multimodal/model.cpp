@@ -11,14 +11,21 @@ at::Tensor index_tensor(const std::vector<int64_t>& indices) {
   return at::from_blob(const_cast<int64_t*>(indices.data()), {static_cast<int64_t>(indices.size())}, at::kLong);
 }
 
-bool trains(TrainingMode mode, const std::string& bucket) {
-  if (bucket.starts_with("model.")) return mode != TrainingMode::kAlignment;
-  if (bucket.ends_with(".projector")) return mode != TrainingMode::kLmOnly;
-  // post_layernorm and the text tower have buckets of their own
-  return bucket.ends_with(".feature_extractor.vision_model") && mode == TrainingMode::kFull;
+}  // namespace
+
+std::string component_of(const std::string& name) {
+  const std::string path = name + ".";
+  if (path.starts_with("model.")) return "llm";
+  if (path.find(".projector.") != std::string::npos) return "projector";
+  if (path.find(".vision_model.") != std::string::npos && path.find(".post_layernorm.") == std::string::npos) return "vision";
+  return "unused";
 }
 
-}  // namespace
+bool trains(TrainingMode mode, const std::string& component) {
+  if (component == "llm") return mode != TrainingMode::kAlignment;
+  if (component == "projector") return mode != TrainingMode::kLmOnly;
+  return component == "vision" && mode == TrainingMode::kFull;
+}
 
 MultimodalModel::MultimodalModel(ModelConfig config) : config_(std::move(config)), llm_(config_.llm) {
   register_module("model", llm_);
@@ -38,12 +45,12 @@ void MultimodalModel::allocate(at::ScalarType dtype, std::optional<TrainingMode>
   dtype_ = dtype;
   buckets_ = make_buckets("", "model");
   for (auto& bucket : buckets_) {
-    multimeditron::allocate(*bucket, trained_mode && trains(*trained_mode, bucket->name) ? at::kFloat : dtype);
+    multimeditron::allocate(*bucket, trained_mode && trains(*trained_mode, component_of(bucket->name)) ? at::kFloat : dtype);
   }
 }
 
 void MultimodalModel::set_training_mode(TrainingMode mode, at::ScalarType grad_dtype) {
-  for (auto& bucket : buckets_) set_trained(*bucket, trains(mode, bucket->name), grad_dtype);
+  for (auto& bucket : buckets_) set_trained(*bucket, trains(mode, component_of(bucket->name)), grad_dtype);
 }
 
 at::Tensor MultimodalModel::embed(const MicroBatch& batch, ClipModality::Saved* saved) {

@@ -27,6 +27,13 @@ struct ModelConfig {
   std::optional<int64_t> max_sequence_length;
 };
 
+/// The component that a parameter or a bucket belongs to: "llm", "projector", "vision", or "unused" (what is never computed with: the encoder's
+/// post_layernorm and text tower).
+std::string component_of(const std::string& name);
+
+/// True where `mode` trains the component. ALIGNMENT: projectors; END2END: LLM and projectors; LM_ONLY: LLM; FULL: all but "unused".
+bool trains(TrainingMode mode, const std::string& component);
+
 /// A language model that sees: an LLM, and for each modality an encoder with its projector, whose embeddings replace the attachment placeholders.
 class MultimodalModel : public Module {
  public:
@@ -37,6 +44,8 @@ class MultimodalModel : public Module {
   std::vector<std::unique_ptr<ClipModality>>& modalities() { return modalities_; }
   std::vector<std::unique_ptr<Bucket>>& buckets() { return buckets_; }
   int64_t embeddings_per_image() const { return modalities_.empty() ? 0 : modalities_.front()->embeddings_per_image(); }
+  /// Side of the images that the encoder takes; 0 without one.
+  int64_t image_size() const { return modalities_.empty() ? 0 : config_.modalities.front().clip.image_size; }
   /// Every parameter under its full checkpoint name, in the tree's order.
   std::vector<Parameter*> parameters();
 
@@ -45,8 +54,7 @@ class MultimodalModel : public Module {
   void allocate(at::ScalarType dtype, std::optional<TrainingMode> trained_mode = std::nullopt);
   at::ScalarType dtype() const { return dtype_; }
 
-  /// Marks what `mode` trains (ALIGNMENT: projectors; END2END: LLM and projectors; LM_ONLY: LLM; FULL: all but what is never computed with)
-  /// and gives it gradients of `grad_dtype`.
+  /// Marks what `mode` trains and gives it gradients of `grad_dtype`.
   void set_training_mode(TrainingMode mode, at::ScalarType grad_dtype);
 
   /// Token embeddings with the images' in their places: [T, hidden_size]. `saved` as in ClipModality::forward.
