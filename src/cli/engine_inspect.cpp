@@ -17,6 +17,7 @@
 #include "cli/engine.h"
 #include "cli/engine_image.h"
 #include "cli/engine_inspect_view.h"
+#include "models/multimodal/pretrained.h"
 #include "tracking/progress.h"
 #include "training/trainer.h"
 

@@ -42,12 +42,9 @@ RunFolder::RunFolder(const Recipe& recipe, bool fresh, int64_t micro_batches_per
   if (!path_.has_filename()) path_ = path_.parent_path();  // "out/" names "out"
   create(path_);
   lock_ = std::make_unique<RunLock>(path_);
-  if (fresh && fs::exists(path_ / "run.json")) {
-    set_aside(path_);
-    create(path_);
-    lock_ = std::make_unique<RunLock>(path_);
-  }
   const fs::path file = path_ / "run.json";
+  holds_old_run_ = fresh && fs::exists(file);
+  if (holds_old_run_) return;
   if (!fs::exists(file)) {
     if (!list_checkpoints(path_).empty() || fs::exists(path_ / "trainer_state.json")) {
       throw UserError("the output folder holds checkpoints of another program or run", {.where = path_.string(),
@@ -83,7 +80,13 @@ void RunFolder::inherit(int64_t micro_batches_per_step, std::string start_date) 
   start_date_ = std::move(start_date);
 }
 
-void RunFolder::claim(const Recipe& recipe) const {
+void RunFolder::claim(const Recipe& recipe) {
+  if (holds_old_run_) {
+    set_aside(path_);
+    create(path_);
+    lock_ = std::make_unique<RunLock>(path_);  // the old lock went with the old folder
+    holds_old_run_ = false;
+  }
   write_file_atomic(path_ / "recipe.yaml", recipe.effective_yaml);  // on a later launch too: paths and logging may have changed
   if (fs::exists(path_ / "run.json")) return;
   const Json json{{"version", 1},
@@ -93,7 +96,12 @@ void RunFolder::claim(const Recipe& recipe) const {
   write_file_atomic(path_ / "run.json", json.dump(2) + "\n");
 }
 
+bool RunFolder::is_claimed() const {
+  return !holds_old_run_ && fs::exists(path_ / "run.json");
+}
+
 std::optional<fs::path> RunFolder::newest_checkpoint() const {
+  if (holds_old_run_) return std::nullopt;
   const std::vector<int64_t> steps = list_checkpoints(path_);
   if (steps.empty()) return std::nullopt;
   return checkpoint_path(path_, steps.back());

@@ -16,7 +16,7 @@ namespace multimeditron {
 ///   checkpoint-N/  metrics.jsonl  quarantine.jsonl
 class RunFolder {
  public:
-  /// Takes the folder for this run. `fresh` sets an old one aside (renamed `NAME.old-K`, never deleted). Throws UserError: another recipe's run
+  /// Takes the folder for this run. `fresh`: an old run in it is passed over, and set aside by claim(). Throws UserError: another recipe's run
   /// (with the difference), another process has it, cannot be written.
   RunFolder(const Recipe& recipe, bool fresh, int64_t micro_batches_per_step);
 
@@ -24,9 +24,12 @@ class RunFolder {
   /// its prompts. To be called before claim().
   void inherit(int64_t micro_batches_per_step, std::string start_date);
 
-  /// Writes recipe.yaml and run.json: from now on the folder belongs to this recipe. Called once everything is loaded, so that a recipe with a
-  /// mistake leaves no trace.
-  void claim(const Recipe& recipe) const;
+  /// Writes recipe.yaml and run.json: from now on the folder belongs to this recipe; an old run that `fresh` passes over is renamed
+  /// `NAME.old-K`, never deleted. Called once everything is loaded and before anything else is written, so that a recipe with a mistake leaves no
+  /// trace.
+  void claim(const Recipe& recipe);
+  /// True once the folder belongs to this run, by this launch or an earlier one.
+  bool is_claimed() const;
 
   const std::filesystem::path& path() const { return path_; }
   bool is_finished() const { return finished_; }
@@ -40,6 +43,7 @@ class RunFolder {
   std::filesystem::path path_;
   std::unique_ptr<RunLock> lock_;
   bool finished_ = false;
+  bool holds_old_run_ = false;
   int64_t micro_batches_per_step_;
   std::string start_date_;
 };

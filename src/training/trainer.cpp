@@ -12,8 +12,14 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "base/signals.h"
+#include "data/loader.h"
+#include "models/config_reader.h"
+#include "models/multimodal/pretrained.h"
 #include "training/micro_batches.h"
+#include "training/optimizer.h"
 #include "training/plan.h"
+#include "training/run_folder.h"
+#include "training/schedule.h"
 #include "training/trainer_log.h"
 
 namespace multimeditron {
@@ -21,6 +27,8 @@ namespace {
 
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
+
+constexpr const char* kQuarantine = "quarantine";
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -37,10 +45,12 @@ void keep_large_blocks() {
 class Trainer {
  public:
   Trainer(const Recipe& recipe, RunFolder& folder, OutputMode output);
-  TrainResult run();
+  void run();
 
  private:
   void load();
+  void open_outputs();
+  Quarantine::Position quarantine_position() const;
   StepRecord train_step(int64_t step);
   void save(int64_t step);
   bool is_save_step(int64_t step, const StepPlan::Step& plan) const;
@@ -65,7 +75,6 @@ class Trainer {
   TrainingState state_;
   TrainerLog log_;
   double last_loss_ = 0;
-  std::vector<fs::path> saved_;
 };
 
 Trainer::Trainer(const Recipe& recipe, RunFolder& folder, OutputMode output)
@@ -75,15 +84,15 @@ Trainer::Trainer(const Recipe& recipe, RunFolder& folder, OutputMode output)
 void Trainer::load() {
   const at::ScalarType dtype = arguments_.bf16 ? at::kBFloat16 : at::kFloat;
   std::optional<fs::path> resume = folder_.newest_checkpoint();
-  if (!resume && !recipe_.resume_path.empty()) resume = resolve_checkpoint(recipe_.resume_path);
-  if (!resume && recipe_.resume) resume = resolve_checkpoint(recipe_.base_model);
+  if (!resume && !recipe_.resume_path.empty()) resume = find_checkpoint(recipe_, recipe_.resume_path);
+  if (!resume && recipe_.resume) resume = find_checkpoint(recipe_, recipe_.base_model);
 
   if (resume) {
     state_ = read_training_state(*resume);
     folder_.inherit(state_.micro_batches_per_step, state_.run_start_date);
   }
   Recipe source = recipe_;
-  if (resume) source.base_model = resume->string();
+  if (resume) source.base_model = fs::absolute(*resume).string();
   pretrained_ = load_from_recipe(source, dtype, LoadFor::kTraining);
   MultimodalModel& model = *pretrained_.model;
   // Several micro-batches are added up in float32; a single one may stay in the weights' dtype.
@@ -102,7 +111,7 @@ void Trainer::load() {
 
   if (resume) {
     optimizer_->load_state(open_optimizer_state(*resume));
-    log_.load(*resume);
+    log_.load(*resume, state_);
     if (state_.dataset_fingerprint != dataset_->fingerprint()) {
       warn(fmt::format("{}: the data set has changed since this checkpoint was written; the order of its samples may differ", resume->string()));
     }
@@ -121,8 +130,14 @@ void Trainer::load() {
     state_.dataset_fingerprint = dataset_->fingerprint();
     state_.run_start_date = folder_.start_date();
   }
+}
+
+/// The folder is this run's from here on: its files are opened, cut back to where the run goes on, and samples are built ahead.
+void Trainer::open_outputs() {
+  folder_.claim(recipe_);
   metrics_ = std::make_unique<MetricsFile>(folder_.path() / "metrics.jsonl", state_.step);
   quarantine_ = std::make_unique<Quarantine>(folder_.path() / "quarantine.jsonl", recipe_.max_bad_samples);
+  quarantine_->restore(quarantine_position());
   const int threads = arguments_.dataloader_num_workers > 0 ? static_cast<int>(std::min<int64_t>(arguments_.dataloader_num_workers, 64))
                                                             : static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1U, 4U));
   const auto prefetch = static_cast<int>(std::max<int64_t>(folder_.micro_batches_per_step() + 1, threads * arguments_.dataloader_prefetch_factor));
@@ -133,6 +148,15 @@ void Trainer::load() {
         return order_.rows(epoch, index);
       },
       plan_->batches_before(state_.step), plan_->batches_before(plan_->total_steps()), threads, prefetch, *quarantine_);
+}
+
+/// Where the list of bad samples stood at the checkpoint. Of another folder's checkpoint only the counts hold here.
+Quarantine::Position Trainer::quarantine_position() const {
+  const ConfigReader extra(state_.extra, "training_state.json, extra");
+  if (!extra.has(kQuarantine)) return {};
+  const ConfigReader reader(extra.object(kQuarantine), "training_state.json, extra.quarantine");
+  const auto count = [&](const char* key) { return static_cast<int64_t>(reader.number(key, 0)); };
+  return {.seen = count("seen"), .bad = count("bad"), .bytes = folder_.newest_checkpoint() ? count("bytes") : 0};
 }
 
 /// One optimizer step. `step` counts from 0.
@@ -146,8 +170,7 @@ StepRecord Trainer::train_step(int64_t step) {
   int64_t with_labels = 0, labels = 0;
   for (int64_t i = 0; i < plan.num_batches; ++i) {
     const SampleBatch samples = loader_->next();
-    const int64_t side = model.modalities().empty() ? 0 : model.config().modalities.front().clip.image_size;
-    batches.push_back(make_micro_batch(samples.samples, side, side));
+    batches.push_back(make_micro_batch(samples.samples, model.image_size(), model.image_size()));
     with_labels += batches.back().num_labels() > 0;
     labels += batches.back().num_labels();
   }
@@ -191,6 +214,9 @@ bool Trainer::is_save_step(int64_t step, const StepPlan::Step& plan) const {
 void Trainer::save(int64_t step) {
   metrics_->sync();
   state_.metrics_bytes = metrics_->size_bytes();
+  log_.store(state_);
+  const Quarantine::Position bad = quarantine_->position();
+  state_.extra[kQuarantine] = {{"seen", bad.seen}, {"bad", bad.bad}, {"bytes", bad.bytes}};
   write_checkpoint_folder(folder_.path(), step, [&](const fs::path& checkpoint) {
     save_pretrained(*pretrained_.model, *pretrained_.tokenizer, checkpoint);
     write_training_state(checkpoint, state_, optimizer_->state());
@@ -198,14 +224,14 @@ void Trainer::save(int64_t step) {
     copy_file_synced(folder_.path() / "recipe.yaml", checkpoint / "recipe.yaml");
   });
   prune_checkpoints(folder_.path(), arguments_.save_total_limit);
-  saved_.push_back(checkpoint_path(folder_.path(), step));
-  progress_.event(fmt::format("saved {}", saved_.back().string()), {{"event", "checkpoint"}, {"step", step}, {"path", saved_.back().string()}});
+  const std::string saved = checkpoint_path(folder_.path(), step).string();
+  progress_.event(fmt::format("saved {}", saved), {{"event", "checkpoint"}, {"step", step}, {"path", saved}});
 }
 
-TrainResult Trainer::run() {
+void Trainer::run() {
   install_stop_signals();
   load();
-  folder_.claim(recipe_);
+  open_outputs();
   show_header();
   folder_.set_state("running");
   const int64_t first_step = state_.step;
@@ -241,7 +267,6 @@ TrainResult Trainer::run() {
   metrics_->sync();
   folder_.set_state("finished");
   show_summary(seconds_since(start), first_step);
-  return {.steps = state_.step, .was_finished = false, .final_loss = last_loss_};
 }
 
 void Trainer::show_header() {
@@ -289,21 +314,21 @@ PromptOptions prompt_options(const Recipe& recipe, const MultimodalModel& model,
   return options;
 }
 
-TrainResult train(const Recipe& recipe, bool fresh, OutputMode output) {
+void train(const Recipe& recipe, bool fresh, OutputMode output) {
   keep_large_blocks();
   RunFolder folder(recipe, fresh, recipe.training_args.gradient_accumulation_steps);
   if (folder.is_finished()) {
     Progress(output).event(fmt::format("{} is finished already; --fresh starts it anew", folder.path().string()), {{"event", "finished_already"}});
-    return {.was_finished = true};
+    return;
   }
   try {
     Trainer trainer(recipe, folder, output);
-    return trainer.run();
+    trainer.run();
   } catch (const Interrupted&) {
     throw;
   } catch (...) {
     try {
-      folder.set_state("failed");
+      if (folder.is_claimed()) folder.set_state("failed");
     } catch (const UserError&) {
       // The first error is the one to tell: a full disk fails here too.
     }

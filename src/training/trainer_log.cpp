@@ -2,9 +2,15 @@
 
 #include <cmath>
 
+#include "models/config_reader.h"
 #include "training/schedule.h"
 
 namespace multimeditron {
+namespace {
+
+constexpr const char* kKey = "trainer_log";
+
+}  // namespace
 
 void TrainerLog::add(const StepRecord& record) {
   loss_sum_ += record.loss;
@@ -19,7 +25,17 @@ void TrainerLog::add(const StepRecord& record) {
   count_ = 0;
 }
 
-void TrainerLog::load(const std::filesystem::path& checkpoint) {
+void TrainerLog::store(TrainingState& state) const {
+  state.extra[kKey] = {{"loss_sum", loss_sum_}, {"count", count_}};
+}
+
+void TrainerLog::load(const std::filesystem::path& checkpoint, const TrainingState& state) {
+  const ConfigReader extra(state.extra, "training_state.json, extra");
+  if (extra.has(kKey)) {
+    const ConfigReader reader(extra.object(kKey), "training_state.json, extra.trainer_log");
+    loss_sum_ = reader.number("loss_sum", 0);
+    count_ = static_cast<int64_t>(reader.number("count", 0));
+  }
   if (std::filesystem::exists(checkpoint / "trainer_state.json")) history_ = read_trainer_state(checkpoint).log_history;
 }
 

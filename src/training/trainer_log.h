@@ -14,8 +14,10 @@ class TrainerLog {
   explicit TrainerLog(const TrainingArguments& arguments) : logging_steps_(arguments.logging_steps) {}
 
   void add(const StepRecord& record);
-  /// Takes over the history of a checkpoint, if it has one.
-  void load(const std::filesystem::path& checkpoint);
+  /// Takes over the history of a checkpoint, if it has one, and what store() put into its state.
+  void load(const std::filesystem::path& checkpoint, const TrainingState& state);
+  /// Puts the losses since the last entry into `state.extra`.
+  void store(TrainingState& state) const;
   TrainerState trainer_state(const TrainingState& state, const TrainingArguments& arguments) const;
 
  private:

@@ -26,6 +26,7 @@ TEST(Mistakes, MissingModelFolder) {
   expect_mistake(train_case("case_qwen3_clip", "alignment", folder.path(), {"base_model=nowhere/checkpoint-3"}), {"nowhere/checkpoint-3"});
   expect_mistake(train_case("case_qwen3_clip", "alignment", folder.path(), {"base_model=null", "base_llm=someone/missing-llm"}),
                  {"someone/missing-llm", "base_llm"});
+  EXPECT_FALSE(fs::exists(folder.path() / "alignment/STATE"));
   // The mended recipe runs in the same folder: nothing was claimed.
   EXPECT_EQ(train_case("case_qwen3_clip", "alignment", folder.path(), {"training_args.max_steps=1"}).code, 0);
 }
@@ -57,6 +58,27 @@ TEST(Mistakes, TensorOfTheWrongShape) {
   write_file_atomic(checkpoint / "config.json", config.dump());
   expect_mistake(train_case("case_qwen3_clip", "alignment", folder.path(), {"base_model=" + checkpoint.string()}),
                  {"wrong shape", "model.model.embed_tokens.weight", "[698, 64] where [700, 64] was expected"});
+}
+
+TEST(Mistakes, MoreThanOneModality) {
+  const TemporaryFolder folder;
+  const fs::path checkpoint = copy_of("case_qwen3_clip", folder, "cases/qwen3_clip/checkpoint");
+  Json config = read_json(checkpoint / "config.json");
+  const Json modality = config["modalities"][0];
+  config["modalities"].push_back(modality);
+  write_file_atomic(checkpoint / "config.json", config.dump());
+  expect_mistake(train_case("case_qwen3_clip", "alignment", folder.path(), {"base_model=" + checkpoint.string()}),
+                 {"one modality can be run", "2 entries"});
+}
+
+TEST(Mistakes, AnotherAttachmentTokenThanTheCheckpointsIsToldAndNotUsed) {
+  const TemporaryFolder folder;
+  const std::string root = (fs::path(TEST_DATA) / "case_qwen3_clip").string();
+  const Result result = run_command({"env", "-C", root, PROGRAM, "train", "--config", "cases/qwen3_clip/alignment.yaml",
+                                     "training_args.max_steps=1", "attachment_token=<|endoftext|>"},
+                                    {"CASE_ROOT=" + root, "OUT=" + folder.path().string()});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_NE(result.err.find("<|endoftext|> is not used"), std::string::npos) << result.err;
 }
 
 TEST(Mistakes, MissingTensor) {
@@ -143,6 +165,28 @@ TEST(BadSamples, AreLeftOutCountedAndListed) {
   const std::string quarantine = content_of(folder.path() / "alignment/quarantine.jsonl");
   EXPECT_NE(quarantine.find("\"row\""), std::string::npos);
   EXPECT_EQ(step_lines(folder.path() / "alignment/metrics.jsonl").size(), 10U);
+}
+
+TEST(BadSamples, AreListedOnceByARunThatGoesOn) {
+  const TemporaryFolder folder;
+  const fs::path data = copy_of("case_qwen3_clip", folder, "data/jsonl"), run = folder.path() / "alignment";
+  for (const char* image : {"images/000.png", "images/001.png", "images/002.png"}) write_file_atomic(data / image, "this is not an image");
+  const std::vector<std::string> overrides{"datasets.0.packed_path=" + data.string(), "loaders.0.loader_type=fs-image",
+                                           "loaders.0.base_path=" + data.string(),    "training_args.max_steps=10",
+                                           "training_args.save_strategy=steps",       "training_args.save_steps=4",
+                                           "training_args.save_total_limit=0",        "training_args.logging_steps=3"};
+  Result result = train_case("case_qwen3_clip", "alignment", folder.path(), overrides);
+  ASSERT_EQ(result.code, 0) << result.err;
+  const std::string quarantine = content_of(run / "quarantine.jsonl"), log = content_of(run / "checkpoint-10/trainer_state.json");
+  const std::string state = content_of(run / "checkpoint-10/training_state/training_state.json");
+  for (const char* checkpoint : {"checkpoint-8", "checkpoint-10"}) fs::remove_all(run / checkpoint);
+  write_run_state(run, "running");
+  result = train_case("case_qwen3_clip", "alignment", folder.path(), overrides);
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(content_of(run / "quarantine.jsonl"), quarantine);
+  EXPECT_EQ(content_of(run / "checkpoint-10/trainer_state.json"), log);
+  const Json before = Json::parse(state), after = read_json(run / "checkpoint-10/training_state/training_state.json");
+  EXPECT_EQ(after.at("extra"), before.at("extra"));
 }
 
 }  // namespace

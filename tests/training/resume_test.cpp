@@ -130,12 +130,26 @@ TEST(Resume, AFinishedRunIsLeftAloneAndFreshSetsItAside) {
   EXPECT_TRUE(fs::exists(folder.path() / "alignment.old-1/metrics.jsonl"));
 }
 
+TEST(Resume, FreshWithAMistakeInTheRecipeLeavesTheOldRunAlone) {
+  const TemporaryFolder folder;
+  const fs::path run = folder.path() / "alignment";
+  ASSERT_EQ(train_case("case_qwen3_clip", "alignment", folder.path(), {"training_args.max_steps=2"}).code, 0);
+  const std::string metrics = content_of(run / "metrics.jsonl");
+  EXPECT_EQ(train_case("case_qwen3_clip", "alignment", folder.path(), {"base_model=nowhere", "--fresh"}).code, 2);
+  EXPECT_EQ(train_case("case_qwen3_clip", "alignment", folder.path(), {"datasets.0.packed_path=nowhere", "--fresh"}).code, 2);
+  EXPECT_FALSE(fs::exists(folder.path() / "alignment.old-1"));
+  EXPECT_EQ(read_run_state(run), "finished");
+  EXPECT_EQ(content_of(run / "metrics.jsonl"), metrics);
+}
+
 TEST(Resume, AStateCanBeContinuedInAnotherFolder) {
   const TemporaryFolder folder;
   ASSERT_EQ(train_case("case_two", "end2end", folder / "whole", kOverrides).code, 0);
   std::vector<std::string> overrides{"training_args.save_steps=4", "training_args.save_strategy=steps"};
   ASSERT_EQ(train_case("case_two", "end2end", folder / "first", overrides).code, 0);
-  overrides.push_back("resume_from_checkpoint=" + (folder.path() / "first/end2end/checkpoint-4").string());
+  // Looked for beside the recipe, as base_model is.
+  const fs::path beside = fs::relative(folder.path() / "first/end2end/checkpoint-4", fs::path(TEST_DATA) / "case_two/cases/qwen3_clip");
+  overrides.push_back("resume_from_checkpoint=" + beside.string());
   ASSERT_EQ(train_case("case_two", "end2end", folder / "second", overrides).code, 0);
   EXPECT_EQ(step_lines(folder.path() / "second/end2end/metrics.jsonl").front().at("step"), 5);
   EXPECT_EQ(final_weights(folder.path() / "second/end2end"), final_weights(folder.path() / "whole/end2end"));
