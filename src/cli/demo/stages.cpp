@@ -10,7 +10,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// How long and how fast a stage learns; tuned by trial on the default seed, see docs/training.md for what the keys mean.
+/// How long and how fast a stage learns; tuned by trial on seeds 0 to 3 (docs/training.md).
 struct Course {
   const char* name;
   const char* title;
