@@ -95,10 +95,9 @@ TEST(Front, OptionsAreCheckedBeforeTheEngineIsOpened) {
        "error: `inspect` looks at one thing at a time\n  found: nothing to look at\n"
        "  fix:   give one of `--config RECIPE`, `--image FILE`, `--conversations FILE`\n"},
       {{"inspect", "--config", recipe, "--index", "x"},
-       "error: an option's value has the wrong form\n  found: Could not convert: --index = x\n  fix:   `multimeditron inspect --help` "
-       "explains each option\n"},
+       "error: `--index` is out of range\n  found: x\n  fix:   choose a row, counted from 0, or several: 0,1,4\n"},
       {{"inspect", "--config", recipe, "--index", "-1"},
-       "error: `--index` is out of range\n  found: -1\n  fix:   choose a row, counted from 0\n"},
+       "error: `--index` is out of range\n  found: -1\n  fix:   choose a row, counted from 0, or several: 0,1,4\n"},
       {{"inspect", "--config", recipe, "--count", "0"}, "error: `--count` is out of range\n  found: 0\n  fix:   choose 1 or more\n"},
       {{"inspect", "--config", recipe, "--tokenizer", "t"},
        "error: `--tokenizer` has no meaning with `--config`\n  fix:   remove one of them\n"},
