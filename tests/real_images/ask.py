@@ -19,7 +19,7 @@ def answer_of(program, model, image, question):
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)}\nexit code {done.returncode}\n{done.stderr}")
-    answer = json.loads(done.stdout)["answer"]
+    answer = json.loads(done.stdout)["text"]
     return re.sub(r"<think>.*?</think>", "", answer, flags=re.DOTALL).strip()  # Qwen3's template puts an empty thought first
 
 

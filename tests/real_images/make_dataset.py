@@ -102,7 +102,7 @@ def make_data(packages, output):
         image.save(stream, "PNG")
         (output / "images" / f"{name}.png").write_bytes(stream.getvalue())
         for question, answer in answers.items():
-            messages = [{"role": "user", "content": f"{ATTACHMENT}\n{question}"}, {"role": "assistant", "content": answer}]
+            messages = [{"role": "user", "content": f"{ATTACHMENT}{question}"}, {"role": "assistant", "content": answer}]
             value = {"bytes": stream.getvalue(), "path": f"{name}.png"}
             rows.append({"conversations": messages, "modalities": [{"type": "image", "value": value}]})
             questions.append({"image": f"images/{name}.png", "question": question, "answer": answer})
