@@ -1,4 +1,5 @@
-// The machine's best matrix-product rate: at::mm of 2048 x 1024 x 4096, output memory reused, best of 20. Prints {"fp32": GFLOP/s, "bf16": GFLOP/s}.
+// The machine's best matrix-product rate: at::mm of 2048 x 1024 x 4096, output memory reused, best of 20. Prints {"fp32": GFLOP/s, "bf16":
+// GFLOP/s}.
 #include <ATen/ops/mm.h>
 #include <ATen/ops/ones.h>
 

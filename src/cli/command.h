@@ -7,8 +7,8 @@
 #include <variant>
 #include <vector>
 
-#include "recipe/recipe.h"
 #include "base/output_mode.h"
+#include "recipe/recipe.h"
 
 namespace multimeditron {
 

@@ -120,7 +120,8 @@ class SampleInspector {
         json_(json),
         dump_(std::move(dump)),
         dataset_(open_datasets(what.recipe)),
-        pretrained_(load_from_recipe(what.recipe, what.recipe.training_args.bf16 ? at::kBFloat16 : at::kFloat, what.forward ? LoadFor::kInference : LoadFor::kShapes)),
+        pretrained_(load_from_recipe(what.recipe, what.recipe.training_args.bf16 ? at::kBFloat16 : at::kFloat,
+                                     what.forward ? LoadFor::kInference : LoadFor::kShapes)),
         prompt_(prompt_options(what.recipe, *pretrained_.model, today_iso_date())),
         view_(*pretrained_.tokenizer, Style{!json && colour_on_stdout()}, terminal_width(1)) {
     prompt_.allow_no_assistant_turn = true;

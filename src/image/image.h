@@ -23,8 +23,8 @@ RgbImage decode_image(std::span<const std::byte> bytes);
 /// An 8-bit RGB PNG of `image`, for the demo's data set and for reports.
 std::string encode_png(const RgbImage& image);
 
-/// PIL's bicubic resize with antialias (a = -0.5): two passes, each rounded to 8 bit. Bit-equal to Pillow 13: horizontal first, but vertical
-/// first where the height shrinks by more than twice what the width does (Pillow up to 12 always began with the horizontal pass).
+/// PIL's bicubic resize with antialias (a = -0.5): two passes, each rounded to 8 bit. Bit-equal to Pillow 13: horizontal first, but
+/// vertical first where the height shrinks by more than twice what the width does (Pillow up to 12 always began with the horizontal pass).
 RgbImage resize_bicubic(const RgbImage& image, int64_t width, int64_t height);
 
 /// Pillow's filters by its numbers for `resample`.

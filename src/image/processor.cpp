@@ -99,10 +99,9 @@ ImageProcessor ImageProcessor::load(const std::filesystem::path& folder) {
   const bool is_combined = !std::filesystem::exists(file) && std::filesystem::exists(combined);
   if (is_combined) file = combined;
   if (!std::filesystem::exists(file)) {
-    throw UserError("no image processor in this folder",
-                    {.where = folder.string(),
-                     .found = "no preprocessor_config.json",
-                     .fix = "copy the model's preprocessor_config.json there"});
+    throw UserError(
+        "no image processor in this folder",
+        {.where = folder.string(), .found = "no preprocessor_config.json", .fix = "copy the model's preprocessor_config.json there"});
   }
   try {
     const Json config = read_json(file);

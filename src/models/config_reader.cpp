@@ -8,8 +8,9 @@ namespace multimeditron {
 namespace {
 
 [[noreturn]] void wrong_type(const std::string& where, const char* key, const char* expected, const Json& value) {
-  throw UserError("a model's configuration holds a value of the wrong kind",
-                  {.where = fmt::format("{}, key {}", where, key), .found = fmt::format("{} where {} was expected", value.dump(), expected)});
+  throw UserError(
+      "a model's configuration holds a value of the wrong kind",
+      {.where = fmt::format("{}, key {}", where, key), .found = fmt::format("{} where {} was expected", value.dump(), expected)});
 }
 
 }  // namespace

@@ -13,15 +13,16 @@ namespace multimeditron {
 
 struct Bucket;
 
-/// A tensor under its checkpoint name. Until its bucket is allocated it has a shape only, so that the tree of a model of any size costs nothing.
+/// A tensor under its checkpoint name. Until its bucket is allocated it has a shape only, so that the tree of a model of any size costs
+/// nothing.
 struct Parameter {
-  std::string name;             ///< the full name in the checkpoint
+  std::string name;  ///< the full name in the checkpoint
   std::vector<int64_t> shape;
-  at::Tensor data;              ///< a view of its bucket's `data`
-  at::Tensor grad;              ///< a view of its bucket's `grad`; undefined while frozen
+  at::Tensor data;  ///< a view of its bucket's `data`
+  at::Tensor grad;  ///< a view of its bucket's `grad`; undefined while frozen
   Bucket* bucket = nullptr;
-  bool is_norm = false;         ///< belongs to a LayerNorm or RMSNorm: not decayed
-  bool is_trained = false;      ///< set by the training mode
+  bool is_norm = false;     ///< belongs to a LayerNorm or RMSNorm: not decayed
+  bool is_trained = false;  ///< set by the training mode
 
   int64_t numel() const;
 };
@@ -29,11 +30,11 @@ struct Parameter {
 /// All parameters of one layer or component in one flat buffer: clipping, AdamW, casting and sharding are one operation a bucket.
 /// Parameters lie side by side in the order of registration, so that neighbours (q, k, v; gate, up) are one matrix.
 struct Bucket {
-  std::string name;             ///< "model.model.layers.3"
+  std::string name;  ///< "model.model.layers.3"
   std::vector<Parameter*> parameters;
-  at::Tensor data;              ///< [numel], compute dtype
-  at::Tensor grad;              ///< [numel], float32 where gradients of several micro-batches are added, else the compute dtype; undefined while frozen
-  bool grad_is_stale = true;    ///< holds an earlier step's values: the next writer overwrites, does not add
+  at::Tensor data;  ///< [numel], compute dtype
+  at::Tensor grad;  ///< [numel], float32 where gradients of several micro-batches are added, else the compute dtype; undefined while frozen
+  bool grad_is_stale = true;  ///< holds an earlier step's values: the next writer overwrites, does not add
 
   int64_t numel() const;
   bool is_trained() const { return grad.defined(); }

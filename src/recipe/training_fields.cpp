@@ -155,7 +155,8 @@ const Table<TrainingArguments>& table() {
               save_strategy_field(),
               field("save_steps", &S::save_steps, "Steps between checkpoints; below 1: a share of all steps, rounded up").above(0),
               field("save_total_limit", &S::save_total_limit, "Checkpoints to keep; 0: all").at_least(0).nullable(),
-              field("logging_steps", &S::logging_steps, "Steps between entries of trainer_state.json; below 1: a share of all steps").above(0),
+              field("logging_steps", &S::logging_steps, "Steps between entries of trainer_state.json; below 1: a share of all steps")
+                  .above(0),
               field("seed", &S::seed, "Order of the samples in each epoch, dropout").at_least(0),
               field("dataloader_num_workers", &S::dataloader_num_workers, "Threads that read and prepare samples; 0: as many as are useful")
                   .at_least(0),

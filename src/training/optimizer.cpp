@@ -126,10 +126,10 @@ std::vector<TensorSource> Optimizer::state() const {
       const auto add = [&](OptimizerPart part, const at::Tensor& flat) {
         const auto* bytes = reinterpret_cast<const std::byte*>(flat.const_data_ptr<float>() + offset);
         const auto size = static_cast<size_t>(parameter->numel()) * sizeof(float);
-        sources.push_back({.name = optimizer_key(part, parameter->name),
-                           .dtype = DType::kF32,
-                           .shape = parameter->shape,
-                           .bytes = [bytes, size] { return std::span(bytes, size); }});
+        sources.push_back(
+            {.name = optimizer_key(part, parameter->name), .dtype = DType::kF32, .shape = parameter->shape, .bytes = [bytes, size] {
+               return std::span(bytes, size);
+             }});
       };
       add(OptimizerPart::kMaster, slot.master);
       add(OptimizerPart::kExpAvg, slot.exp_avg);

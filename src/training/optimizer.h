@@ -23,7 +23,8 @@ class Optimizer {
 
   /// L2 norm over all trained gradients; makes untouched ones zero first.
   double gradient_norm();
-  /// One step with learning rate base * `lr_factor`, gradients multiplied by `grad_scale` (clipping). `step` counts from 1. Gradients become stale.
+  /// One step with learning rate base * `lr_factor`, gradients multiplied by `grad_scale` (clipping). `step` counts from 1. Gradients
+  /// become stale.
   void step(int64_t step, double lr_factor, double grad_scale);
 
   /// For write_training_state: master, exp_avg and exp_avg_sq of every trained parameter.

@@ -43,8 +43,10 @@ std::vector<std::pair<std::string, std::string>> component_table(const Recipe& r
     double learning_rate = recipe.training_args.learning_rate;
     if (size->first == "projector") learning_rate = recipe.custom_lr.projector.value_or(learning_rate);
     if (size->first == "vision") learning_rate = recipe.custom_lr.vision.value_or(learning_rate);
-    const std::string state = trains(recipe.training_mode, component) ? fmt::format("trained, learning rate {:g}", learning_rate) : "frozen";
-    rows.emplace_back(component, fmt::format("{} parameters, {}, {}", format_count(size->second), recipe.training_args.bf16 ? "bf16" : "fp32", state));
+    const std::string state =
+        trains(recipe.training_mode, component) ? fmt::format("trained, learning rate {:g}", learning_rate) : "frozen";
+    rows.emplace_back(component,
+                      fmt::format("{} parameters, {}, {}", format_count(size->second), recipe.training_args.bf16 ? "bf16" : "fp32", state));
   }
   rows.emplace_back("in all", fmt::format("{} parameters, {} trained ({:.1f} %)", format_count(total), format_count(trainable),
                                           100.0 * static_cast<double>(trainable) / static_cast<double>(total)));

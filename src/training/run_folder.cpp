@@ -38,7 +38,9 @@ void set_aside(const fs::path& path) {
 }  // namespace
 
 RunFolder::RunFolder(const Recipe& recipe, bool fresh, int64_t micro_batches_per_step)
-    : path_(fs::path(recipe.training_args.output_dir).lexically_normal()), micro_batches_per_step_(micro_batches_per_step), start_date_(today_iso_date()) {
+    : path_(fs::path(recipe.training_args.output_dir).lexically_normal()),
+      micro_batches_per_step_(micro_batches_per_step),
+      start_date_(today_iso_date()) {
   if (!path_.has_filename()) path_ = path_.parent_path();  // "out/" names "out"
   create(path_);
   lock_ = std::make_unique<RunLock>(path_);
@@ -47,9 +49,9 @@ RunFolder::RunFolder(const Recipe& recipe, bool fresh, int64_t micro_batches_per
   if (holds_old_run_) return;
   if (!fs::exists(file)) {
     if (!list_checkpoints(path_).empty() || fs::exists(path_ / "trainer_state.json")) {
-      throw UserError("the output folder holds checkpoints of another program or run", {.where = path_.string(),
-                                                                                         .found = "checkpoints, but no run.json",
-                                                                                         .fix = "choose another `training_args.output_dir`"});
+      throw UserError(
+          "the output folder holds checkpoints of another program or run",
+          {.where = path_.string(), .found = "checkpoints, but no run.json", .fix = "choose another `training_args.output_dir`"});
     }
     return;
   }
@@ -60,9 +62,9 @@ RunFolder::RunFolder(const Recipe& recipe, bool fresh, int64_t micro_batches_per
     micro_batches_per_step_ = json.value("micro_batches_per_step", micro_batches_per_step_);
     start_date_ = json.value("start_date", start_date_);
   } catch (const Json::exception& error) {
-    throw UserError("the run's record cannot be read", {.where = file.string(),
-                                                        .found = error.what(),
-                                                        .fix = "undo the edit of this file, or set the run aside with --fresh"});
+    throw UserError(
+        "the run's record cannot be read",
+        {.where = file.string(), .found = error.what(), .fix = "undo the edit of this file, or set the run aside with --fresh"});
   }
   if (fingerprint != recipe.fingerprint) {
     const std::string old_yaml = fs::exists(path_ / "recipe.yaml") ? read_file(path_ / "recipe.yaml") : "";

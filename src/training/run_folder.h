@@ -16,17 +16,17 @@ namespace multimeditron {
 ///   checkpoint-N/  metrics.jsonl  quarantine.jsonl
 class RunFolder {
  public:
-  /// Takes the folder for this run. `fresh`: an old run in it is passed over, and set aside by claim(). Throws UserError: another recipe's run
-  /// (with the difference), another process has it, cannot be written.
+  /// Takes the folder for this run. `fresh`: an old run in it is passed over, and set aside by claim(). Throws UserError: another recipe's
+  /// run (with the difference), another process has it, cannot be written.
   RunFolder(const Recipe& recipe, bool fresh, int64_t micro_batches_per_step);
 
-  /// Takes over what the run of a checkpoint fixed at its first launch, so that going on with it in another folder changes neither its steps nor
-  /// its prompts. To be called before claim().
+  /// Takes over what the run of a checkpoint fixed at its first launch, so that going on with it in another folder changes neither its
+  /// steps nor its prompts. To be called before claim().
   void inherit(int64_t micro_batches_per_step, std::string start_date);
 
   /// Writes recipe.yaml and run.json: from now on the folder belongs to this recipe; an old run that `fresh` passes over is renamed
-  /// `NAME.old-K`, never deleted. Called once everything is loaded and before anything else is written, so that a recipe with a mistake leaves no
-  /// trace.
+  /// `NAME.old-K`, never deleted. Called once everything is loaded and before anything else is written, so that a recipe with a mistake
+  /// leaves no trace.
   void claim(const Recipe& recipe);
   /// True once the folder belongs to this run, by this launch or an earlier one.
   bool is_claimed() const;

@@ -5,7 +5,8 @@
 
 namespace multimeditron {
 
-StepPlan::StepPlan(const std::function<int64_t(int64_t)>& batches_per_epoch, int64_t micro_batches_per_step, const TrainingArguments& arguments)
+StepPlan::StepPlan(const std::function<int64_t(int64_t)>& batches_per_epoch, int64_t micro_batches_per_step,
+                   const TrainingArguments& arguments)
     : micro_batches_per_step_(micro_batches_per_step) {
   int64_t number = 0;
   const auto add_epoch = [&] {
@@ -40,7 +41,8 @@ StepPlan::Step StepPlan::step(int64_t step) const {
   result.num_batches = std::min(micro_batches_per_step_, batches_[e] - result.first_batch);
   result.first_number = first_number_[e] + result.first_batch;
   result.ends_epoch = result.first_batch + result.num_batches == batches_[e];
-  result.epoch_after = static_cast<double>(e) + static_cast<double>(result.first_batch + result.num_batches) / static_cast<double>(batches_[e]);
+  result.epoch_after =
+      static_cast<double>(e) + static_cast<double>(result.first_batch + result.num_batches) / static_cast<double>(batches_[e]);
   return result;
 }
 
@@ -61,7 +63,8 @@ int64_t resolve_steps(double value, int64_t total_steps) {
   return std::max<int64_t>(1, static_cast<int64_t>(steps));
 }
 
-LearningRateSchedule::LearningRateSchedule(const TrainingArguments& arguments, int64_t total_steps) : arguments_(arguments), total_(total_steps) {
+LearningRateSchedule::LearningRateSchedule(const TrainingArguments& arguments, int64_t total_steps)
+    : arguments_(arguments), total_(total_steps) {
   const double total = static_cast<double>(total_steps);
   const double warmup = arguments.warmup_steps > 0 ? (arguments.warmup_steps < 1 ? arguments.warmup_steps * total : arguments.warmup_steps)
                                                    : arguments.warmup_ratio * total;

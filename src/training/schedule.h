@@ -9,19 +9,20 @@
 
 namespace multimeditron {
 
-/// Which micro-batches make up each optimizer step: a function of the data's size and the arguments alone, so that a run can go on at any step.
+/// Which micro-batches make up each optimizer step: a function of the data's size and the arguments alone, so that a run can go on at any
+/// step.
 class StepPlan {
  public:
   /// One optimizer step: micro-batches [first_batch, first_batch + num_batches) of `epoch`.
   struct Step {
     int64_t epoch = 0, first_batch = 0, num_batches = 0;
-    int64_t first_number = 0;      ///< of first_batch, counted over all epochs
-    double epoch_after = 0;        ///< epochs done after this step, with fraction
+    int64_t first_number = 0;  ///< of first_batch, counted over all epochs
+    double epoch_after = 0;    ///< epochs done after this step, with fraction
     bool ends_epoch = false;
   };
 
-  /// `batches_per_epoch(e)`: micro-batches of epoch e (they differ where samples are packed). `micro_batches_per_step`: M; the last step of an epoch
-  /// takes what is left. Total: `max_steps`, or the steps of `num_train_epochs` (rounded up), as Hugging Face's Trainer.
+  /// `batches_per_epoch(e)`: micro-batches of epoch e (they differ where samples are packed). `micro_batches_per_step`: M; the last step of
+  /// an epoch takes what is left. Total: `max_steps`, or the steps of `num_train_epochs` (rounded up), as Hugging Face's Trainer.
   StepPlan(const std::function<int64_t(int64_t)>& batches_per_epoch, int64_t micro_batches_per_step, const TrainingArguments& arguments);
 
   int64_t total_steps() const { return total_steps_; }

@@ -103,8 +103,8 @@ void Trainer::load() {
   dataset_ = open_datasets(recipe_);
   std::optional<ImageProcessor> processor;
   if (!model.config().modalities.empty()) processor = model.config().modalities.front().processor;
-  builder_ = std::make_unique<SampleBuilder>(*dataset_, *pretrained_.tokenizer, prompt_options(recipe_, model, folder_.start_date()), recipe_.loaders,
-                                             processor);
+  builder_ = std::make_unique<SampleBuilder>(*dataset_, *pretrained_.tokenizer, prompt_options(recipe_, model, folder_.start_date()),
+                                             recipe_.loaders, processor);
   order_ = make_order(recipe_, *builder_, dataset_->size(), at::get_num_threads());
   plan_.emplace(order_.batches_per_epoch, folder_.micro_batches_per_step(), arguments_);
   schedule_.emplace(arguments_, plan_->total_steps());
@@ -113,7 +113,8 @@ void Trainer::load() {
     optimizer_->load_state(open_optimizer_state(*resume));
     log_.load(*resume, state_);
     if (state_.dataset_fingerprint != dataset_->fingerprint()) {
-      warn(fmt::format("{}: the data set has changed since this checkpoint was written; the order of its samples may differ", resume->string()));
+      warn(fmt::format("{}: the data set has changed since this checkpoint was written; the order of its samples may differ",
+                       resume->string()));
     }
     if (state_.max_steps != plan_->total_steps()) {
       throw UserError("the checkpoint belongs to a run of another length",
@@ -140,7 +141,8 @@ void Trainer::open_outputs() {
   quarantine_->restore(quarantine_position());
   const int threads = arguments_.dataloader_num_workers > 0 ? static_cast<int>(std::min<int64_t>(arguments_.dataloader_num_workers, 64))
                                                             : static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1U, 4U));
-  const auto prefetch = static_cast<int>(std::max<int64_t>(folder_.micro_batches_per_step() + 1, threads * arguments_.dataloader_prefetch_factor));
+  const auto prefetch =
+      static_cast<int>(std::max<int64_t>(folder_.micro_batches_per_step() + 1, threads * arguments_.dataloader_prefetch_factor));
   loader_ = std::make_unique<Loader>(
       *builder_, *dataset_,
       [this](int64_t number) {
@@ -177,8 +179,9 @@ StepRecord Trainer::train_step(int64_t step) {
 
   StepRecord record{.step = step + 1, .total_steps = plan_->total_steps(), .epoch = plan.epoch_after};
   for (const MicroBatch& batch : batches) {
-    const double weight = recipe_.loss_reduction == "token" ? 1.0 / static_cast<double>(std::max<int64_t>(1, labels))
-                                                            : 1.0 / static_cast<double>(std::max<int64_t>(1, with_labels * batch.num_labels()));
+    const double weight = recipe_.loss_reduction == "token"
+                              ? 1.0 / static_cast<double>(std::max<int64_t>(1, labels))
+                              : 1.0 / static_cast<double>(std::max<int64_t>(1, with_labels * batch.num_labels()));
     const MultimodalModel::Loss loss = model.forward_backward(batch, weight, arguments_.gradient_checkpointing);
     record.loss += loss.sum * weight;
     record.tokens += batch.num_tokens();
@@ -263,7 +266,10 @@ void Trainer::run() {
       throw Interrupted();
     }
   }
-  metrics_->event("end", {{"step", state_.step}, {"seconds", seconds_since(start)}, {"peak_memory_bytes", peak_resident_bytes()}, {"data_wait_s", loader_->waited_s()}});
+  metrics_->event("end", {{"step", state_.step},
+                          {"seconds", seconds_since(start)},
+                          {"peak_memory_bytes", peak_resident_bytes()},
+                          {"data_wait_s", loader_->waited_s()}});
   metrics_->sync();
   folder_.set_state("finished");
   show_summary(seconds_since(start), first_step);
@@ -272,11 +278,13 @@ void Trainer::run() {
 void Trainer::show_header() {
   const ModelSize size = measure(*pretrained_.model);
   std::vector<std::pair<std::string, std::string>> rows = describe(recipe_, *pretrained_.model, size);
-  std::string data = fmt::format("{} samples in {} data set{}", format_count(dataset_->size()), recipe_.datasets.size(), recipe_.datasets.size() == 1 ? "" : "s");
+  std::string data = fmt::format("{} samples in {} data set{}", format_count(dataset_->size()), recipe_.datasets.size(),
+                                 recipe_.datasets.size() == 1 ? "" : "s");
   if (order_.packing_efficiency > 0) data += fmt::format(", packed to {:.1f} % of the slots", 100 * order_.packing_efficiency);
   rows.emplace_back("data", data);
-  rows.emplace_back("steps", fmt::format("{}{} micro-batch{} of {} a step", state_.step > 0 ? fmt::format("{} to {}, ", state_.step + 1, plan_->total_steps())
-                                                                                          : fmt::format("{}, ", plan_->total_steps()),
+  rows.emplace_back("steps", fmt::format("{}{} micro-batch{} of {} a step",
+                                         state_.step > 0 ? fmt::format("{} to {}, ", state_.step + 1, plan_->total_steps())
+                                                         : fmt::format("{}, ", plan_->total_steps()),
                                          folder_.micro_batches_per_step(), folder_.micro_batches_per_step() == 1 ? "" : "es",
                                          arguments_.per_device_train_batch_size));
   rows.emplace_back("runs on", fmt::format("CPU, {} thread{}, 1 rank", at::get_num_threads(), at::get_num_threads() == 1 ? "" : "s"));
@@ -318,7 +326,8 @@ void train(const Recipe& recipe, bool fresh, OutputMode output) {
   keep_large_blocks();
   RunFolder folder(recipe, fresh, recipe.training_args.gradient_accumulation_steps);
   if (folder.is_finished()) {
-    Progress(output).event(fmt::format("{} is finished already; --fresh starts it anew", folder.path().string()), {{"event", "finished_already"}});
+    Progress(output).event(fmt::format("{} is finished already; --fresh starts it anew", folder.path().string()),
+                           {{"event", "finished_already"}});
     return;
   }
   try {

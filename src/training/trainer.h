@@ -9,8 +9,8 @@
 
 namespace multimeditron {
 
-/// Trains a recipe in its output folder: goes on where an earlier launch stopped, saves as the recipe says, and on a stop signal. Throws UserError,
-/// and Interrupted after a signal (its state is saved).
+/// Trains a recipe in its output folder: goes on where an earlier launch stopped, saves as the recipe says, and on a stop signal. Throws
+/// UserError, and Interrupted after a signal (its state is saved).
 void train(const Recipe& recipe, bool fresh, OutputMode output);
 
 /// What `train --dry-run` shows: components with parameters, trainable share, dtype and learning rate; data, steps. Loads no weights.

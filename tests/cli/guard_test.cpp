@@ -40,8 +40,9 @@ TEST(Guard, TurnsExceptionsIntoMessagesAndCodes) {
   EXPECT_EQ(guarded(std::runtime_error("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes.")),
             guarded(std::bad_alloc()));
   EXPECT_EQ(guarded(std::filesystem::filesystem_error("exists", "/closed", std::make_error_code(std::errc::permission_denied))),
-            (Outcome{2, "error: a file or folder cannot be used\n  where: /closed\n  found: Permission denied\n"
-                        "  fix:   check the path and its permissions\n"}));
+            (Outcome{2,
+                     "error: a file or folder cannot be used\n  where: /closed\n  found: Permission denied\n"
+                     "  fix:   check the path and its permissions\n"}));
 }
 
 }  // namespace

@@ -70,7 +70,14 @@ TEST(Kernels, BfloatIsRoundedToNearestEven) {
     SCOPED_TRACE(variant.name);
     std::vector<float> parameter{1.00390625f, 1.01171875f, 1.005f, -1.00390625f}, zero(4), moment(4), square(4);
     std::vector<bf16> copy(4);
-    const AdamW still{.lr = 0, .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f, .weight_decay = 0, .bias_correction1 = 1, .bias_correction2_sqrt = 1, .grad_scale = 1};
+    const AdamW still{.lr = 0,
+                      .beta1 = 0.9f,
+                      .beta2 = 0.999f,
+                      .eps = 1e-8f,
+                      .weight_decay = 0,
+                      .bias_correction1 = 1,
+                      .bias_correction2_sqrt = 1,
+                      .grad_scale = 1};
     variant.adamw_f32(still, zero.data(), parameter.data(), moment.data(), square.data(), copy.data(), 4);
     EXPECT_EQ(copy[0].bits, 0x3f80);  // halfway between 1 and 1 + 2^-7: to even
     EXPECT_EQ(copy[1].bits, 0x3f82);  // halfway, the other way

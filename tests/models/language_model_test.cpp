@@ -109,7 +109,9 @@ Reference reference(Model& model, const DecoderConfig& c, const Inputs& inputs, 
   std::map<std::string, at::Tensor> w;
   for (auto& [name, parameter] : model.parameters) w[name] = parameter->data.detach().clone().requires_grad_(true);
   const at::Tensor x0 = inputs.embeddings.clone().requires_grad_(true);
-  const auto norm = [&](const at::Tensor& x, const at::Tensor& weight) { return x * at::rsqrt((x * x).mean(-1, true) + c.rms_norm_eps) * weight; };
+  const auto norm = [&](const at::Tensor& x, const at::Tensor& weight) {
+    return x * at::rsqrt((x * x).mean(-1, true) + c.rms_norm_eps) * weight;
+  };
   std::vector<at::Tensor> outputs;
   for (int64_t s = 0; s < inputs.layout.num_sequences(); ++s) {
     const int64_t n = inputs.layout.length(s);
@@ -127,7 +129,8 @@ Reference reference(Model& model, const DecoderConfig& c, const Inputs& inputs, 
       const auto heads = [&](const char* name, int64_t count) {
         return at::matmul(n1, w[p + "self_attn." + name + ".weight"].t()).view({n, count, c.head_dim}).transpose(0, 1);
       };
-      at::Tensor q = heads("q_proj", c.num_attention_heads), k = heads("k_proj", c.num_key_value_heads), v = heads("v_proj", c.num_key_value_heads);
+      at::Tensor q = heads("q_proj", c.num_attention_heads), k = heads("k_proj", c.num_key_value_heads),
+                 v = heads("v_proj", c.num_key_value_heads);
       if (c.qk_norm) {
         q = norm(q, w[p + "self_attn.q_norm.weight"]);
         k = norm(k, w[p + "self_attn.k_norm.weight"]);
@@ -139,7 +142,8 @@ Reference reference(Model& model, const DecoderConfig& c, const Inputs& inputs, 
       const at::Tensor probs = at::softmax(at::matmul(q, k.transpose(1, 2)) / std::sqrt(static_cast<double>(c.head_dim)) + mask, -1);
       x = x + at::matmul(at::matmul(probs, v).transpose(0, 1).reshape({n, -1}), w[p + "self_attn.o_proj.weight"].t());
       const at::Tensor n2 = norm(x, w[p + "post_attention_layernorm.weight"]);
-      const at::Tensor inner = at::silu(at::matmul(n2, w[p + "mlp.gate_proj.weight"].t())) * at::matmul(n2, w[p + "mlp.up_proj.weight"].t());
+      const at::Tensor inner =
+          at::silu(at::matmul(n2, w[p + "mlp.gate_proj.weight"].t())) * at::matmul(n2, w[p + "mlp.up_proj.weight"].t());
       x = x + at::matmul(inner, w[p + "mlp.down_proj.weight"].t());
     }
     outputs.push_back(x);

@@ -33,21 +33,26 @@ TEST(Mistakes, MissingModelFolder) {
 
 TEST(Mistakes, AMissingCheckpointNamesThoseThatExist) {
   const TemporaryFolder folder;
-  ASSERT_EQ(train_case("case_qwen3_clip", "alignment", folder.path(), {"training_args.max_steps=2", "training_args.save_strategy=steps"}).code, 0);
-  expect_mistake(train_case("case_qwen3_clip", "end2end", folder.path(), {"base_model=" + (folder.path() / "alignment/checkpoint-333").string()}),
-                 {"checkpoint-333", "checkpoint-2"});
+  ASSERT_EQ(
+      train_case("case_qwen3_clip", "alignment", folder.path(), {"training_args.max_steps=2", "training_args.save_strategy=steps"}).code,
+      0);
+  expect_mistake(
+      train_case("case_qwen3_clip", "end2end", folder.path(), {"base_model=" + (folder.path() / "alignment/checkpoint-333").string()}),
+      {"checkpoint-333", "checkpoint-2"});
 }
 
 TEST(Mistakes, MissingDataSet) {
   const TemporaryFolder folder;
-  expect_mistake(train_case("case_qwen3_clip", "alignment", folder.path(), {"datasets.0.packed_path=no/such/data"}), {"no/such/data", "packed_path"});
+  expect_mistake(train_case("case_qwen3_clip", "alignment", folder.path(), {"datasets.0.packed_path=no/such/data"}),
+                 {"no/such/data", "packed_path"});
 }
 
 TEST(Mistakes, TruncatedWeights) {
   const TemporaryFolder folder;
   const fs::path checkpoint = copy_of("case_qwen3_clip", folder, "cases/qwen3_clip/checkpoint");
   fs::resize_file(checkpoint / "model.safetensors", fs::file_size(checkpoint / "model.safetensors") - 1000);
-  expect_mistake(train_case("case_qwen3_clip", "alignment", folder.path(), {"base_model=" + checkpoint.string()}), {"model.safetensors", "truncated"});
+  expect_mistake(train_case("case_qwen3_clip", "alignment", folder.path(), {"base_model=" + checkpoint.string()}),
+                 {"model.safetensors", "truncated"});
 }
 
 TEST(Mistakes, TensorOfTheWrongShape) {
@@ -100,14 +105,16 @@ TEST(Mistakes, TokenizerWithoutChatTemplate) {
 
 TEST(Mistakes, TokenSizeThatDisagrees) {
   const TemporaryFolder folder;
-  expect_mistake(train_case("case_qwen3_clip", "alignment", folder.path(), {"token_size=96", "modalities.0.hidden_size=96"}), {"token_size", "64", "96"});
+  expect_mistake(train_case("case_qwen3_clip", "alignment", folder.path(), {"token_size=96", "modalities.0.hidden_size=96"}),
+                 {"token_size", "64", "96"});
 }
 
 TEST(Mistakes, OutputFolderOfAnotherRecipe) {
   const TemporaryFolder folder;
   ASSERT_EQ(train_case("case_qwen3_clip", "alignment", folder.path(), {"training_args.max_steps=1"}).code, 0);
-  expect_mistake(train_case("case_qwen3_clip", "alignment", folder.path(), {"training_args.max_steps=1", "training_args.learning_rate=0.5"}),
-                 {"another recipe", "learning_rate", "0.5", "--fresh"});
+  expect_mistake(
+      train_case("case_qwen3_clip", "alignment", folder.path(), {"training_args.max_steps=1", "training_args.learning_rate=0.5"}),
+      {"another recipe", "learning_rate", "0.5", "--fresh"});
 }
 
 TEST(Mistakes, OutputFolderThatCannotBeMade) {
@@ -127,8 +134,9 @@ TEST(Mistakes, TwoRunsInOneFolder) {
 
 TEST(Mistakes, DivergedTraining) {
   const TemporaryFolder folder;
-  expect_mistake(train_case("case_qwen3_clip", "end2end", folder.path(), {"training_args.learning_rate=1e30", "training_args.max_grad_norm=0"}),
-                 {"diverged", "learning_rate"});
+  expect_mistake(
+      train_case("case_qwen3_clip", "end2end", folder.path(), {"training_args.learning_rate=1e30", "training_args.max_grad_norm=0"}),
+      {"diverged", "learning_rate"});
   EXPECT_EQ(read_run_state(folder / "end2end"), "failed");
 }
 
@@ -141,7 +149,8 @@ TEST(Mistakes, FullDiskWhileSavingKeepsTheOldCheckpoint) {
     return std::vector<std::string>{"sh", "-c",
                                     "cd '" + root.string() + "' && trap '' XFSZ && ulimit -f " + limit + " && exec '" + PROGRAM +
                                         "' train --quiet --config cases/qwen3_clip/end2end.yaml training_args.save_strategy=steps"
-                                        " training_args.save_steps=2 training_args.max_steps=" + (limit == "unlimited" ? "4" : "4")};
+                                        " training_args.save_steps=2 training_args.max_steps=" +
+                                        (limit == "unlimited" ? "4" : "4")};
   };
   ASSERT_EQ(run_command(command("unlimited"), environment).code, 0);
   fs::remove_all(folder.path() / "end2end/checkpoint-4");

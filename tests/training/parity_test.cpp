@@ -49,7 +49,8 @@ TEST_P(TrainingParity, FollowsTheReferenceStepByStep) {
     largest = std::max(largest, std::abs(norm - parameter.at("norm").get<double>()) / norm);
     const double scale = tensor.abs().max().item<double>();
     for (size_t i = 0; i < parameter.at("first").size(); ++i) {
-      largest = std::max(largest, std::abs(tensor[static_cast<int64_t>(i)].item<double>() - parameter.at("first")[i].get<double>()) / scale);
+      largest =
+          std::max(largest, std::abs(tensor[static_cast<int64_t>(i)].item<double>() - parameter.at("first")[i].get<double>()) / scale);
     }
   }
   report_parity(c.name, c.mode + " final parameters", largest, 1e-4);

@@ -14,7 +14,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::vector<std::string> kOverrides{"training_args.save_steps=2", "training_args.save_strategy=steps", "training_args.save_total_limit=2"};
+const std::vector<std::string> kOverrides{"training_args.save_steps=2", "training_args.save_strategy=steps",
+                                          "training_args.save_total_limit=2"};
 
 /// Starts a run as train_case does, without waiting for it.
 pid_t start_case(const fs::path& out) {
@@ -52,7 +53,8 @@ bool is_saving(const fs::path& run) {
   return false;
 }
 
-/// Kills at random instants, a third of them inside a checkpoint, each followed by the same command; MULTIMEDITRON_TEST_KILLS sets how many.
+/// Kills at random instants, a third of them inside a checkpoint, each followed by the same command; MULTIMEDITRON_TEST_KILLS sets how
+/// many.
 TEST(Resume, KilledRunsEndWithTheSameBits) {
   const TemporaryFolder folder;
   ASSERT_EQ(train_case("case_two", "end2end", folder / "whole", kOverrides).code, 0);
@@ -106,7 +108,8 @@ TEST(Resume, ASignalSavesAndTheSameCommandGoesOn) {
   const fs::path run = folder.path() / "stopped/end2end";
   ASSERT_EQ(train_case("case_two", "end2end", folder / "whole", kOverrides).code, 0);
   const pid_t child = start_case(folder / "stopped");
-  while (!fs::exists(run / "metrics.jsonl") || step_lines(run / "metrics.jsonl").empty()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  while (!fs::exists(run / "metrics.jsonl") || step_lines(run / "metrics.jsonl").empty())
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   ::kill(child, SIGTERM);
   const int code = wait_for(child);
   if (code == 75) {

@@ -15,7 +15,8 @@ namespace multimeditron::testing {
 inline Result train_case(const std::string& name, const std::string& recipe, const std::filesystem::path& out,
                          const std::vector<std::string>& overrides = {}) {
   const std::filesystem::path root = std::filesystem::path(TEST_DATA) / name;
-  std::vector<std::string> command{"env", "-C", root.string(), PROGRAM, "train", "--config", "cases/qwen3_clip/" + recipe + ".yaml", "--quiet"};
+  std::vector<std::string> command{"env",    "-C", root.string(), PROGRAM, "train", "--config", "cases/qwen3_clip/" + recipe + ".yaml",
+                                   "--quiet"};
   command.insert(command.end(), overrides.begin(), overrides.end());
   return run_command(command, {"CASE_ROOT=" + root.string(), "OUT=" + out.string()});
 }

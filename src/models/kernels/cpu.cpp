@@ -217,8 +217,8 @@ void softmax_backward(const T* __restrict probs, T* __restrict grad_probs, int64
 }
 
 template <class T>
-void decode_attention(const T* __restrict q, const T* __restrict k, const T* __restrict v, int64_t length, int64_t kv_stride, int64_t groups,
-                      int64_t head_dim, float* __restrict scores, T* __restrict out) {
+void decode_attention(const T* __restrict q, const T* __restrict k, const T* __restrict v, int64_t length, int64_t kv_stride,
+                      int64_t groups, int64_t head_dim, float* __restrict scores, T* __restrict out) {
   for (int64_t g = 0; g < groups; ++g, q += head_dim, out += head_dim) {
     float max = -3.0e38f;
     for (int64_t t = 0; t < length; ++t) {
@@ -323,7 +323,11 @@ Kernels CONCAT(kernels_, KERNEL_VARIANT)();
 #define STRING(a) STRING2(a)
 
 Kernels CONCAT(kernels_, KERNEL_VARIANT)() {
-  return {.name = STRING(KERNEL_VARIANT), .f32 = kernel_set<float>(), .bf = kernel_set<bf16>(), .adamw_f32 = adamw<float>, .adamw_bf16 = adamw<bf16>};
+  return {.name = STRING(KERNEL_VARIANT),
+          .f32 = kernel_set<float>(),
+          .bf = kernel_set<bf16>(),
+          .adamw_f32 = adamw<float>,
+          .adamw_bf16 = adamw<bf16>};
 }
 
 }  // namespace multimeditron::kernels

@@ -26,8 +26,8 @@ template <class T>
 struct QkTransform {
   const T *q_weight = nullptr, *k_weight = nullptr;  ///< [head_dim]
   float eps = 0;
-  const float *cos = nullptr, *sin = nullptr;        ///< [positions, head_dim / 2]
-  float q_scale = 1;                                 ///< softmax scale, folded into q
+  const float *cos = nullptr, *sin = nullptr;  ///< [positions, head_dim / 2]
+  float q_scale = 1;                           ///< softmax scale, folded into q
 };
 
 struct AdamW {
@@ -50,21 +50,23 @@ struct KernelSet {
   /// gate_up is overwritten by its gradient.
   void (*swiglu_backward)(T* gate_up, const T* grad_out, int64_t rows, int64_t dim);
 
-  /// Positions [first, first + count) of one sample and one kv head: q [count * groups, head_dim] (row = position, then head), normed, rotated, scaled;
-  /// k [count, head_dim] normed and rotated; v [count, head_dim]. `qkv` points at the sample's first row; any of q, k, v may be null.
-  void (*gather_heads)(const T* qkv, const HeadLayout& layout, const QkTransform<T>& transform, int64_t kv_head, int64_t first, int64_t count,
-                       int64_t first_position, T* q, T* k, T* v);
+  /// Positions [first, first + count) of one sample and one kv head: q [count * groups, head_dim] (row = position, then head), normed,
+  /// rotated, scaled; k [count, head_dim] normed and rotated; v [count, head_dim]. `qkv` points at the sample's first row; any of q, k, v
+  /// may be null.
+  void (*gather_heads)(const T* qkv, const HeadLayout& layout, const QkTransform<T>& transform, int64_t kv_head, int64_t first,
+                       int64_t count, int64_t first_position, T* q, T* k, T* v);
   /// The reverse for gradients: overwrites the kv head's part of grad_qkv; adds to grad_q_weight, grad_k_weight [head_dim] where not null.
   void (*scatter_head_gradients)(const T* qkv, const HeadLayout& layout, const QkTransform<T>& transform, int64_t kv_head, int64_t count,
-                                 const T* grad_q, const T* grad_k, const T* grad_v, T* grad_qkv, float* grad_q_weight, float* grad_k_weight);
+                                 const T* grad_q, const T* grad_k, const T* grad_v, T* grad_qkv, float* grad_q_weight,
+                                 float* grad_k_weight);
   /// Softmax over the causal part of each row, in place; the rest is zeroed. Row r belongs to position first + r / groups and sees keys
   /// [0, that position]. scores: [rows, stride].
   void (*causal_softmax)(T* scores, int64_t rows, int64_t stride, int64_t groups, int64_t first);
   /// grad_probs becomes the gradient of the scores: p * (dp - sum(p * dp)).
   void (*softmax_backward)(const T* probs, T* grad_probs, int64_t rows, int64_t stride);
   /// One new token of one sequence and kv head against its cache: out[groups, head_dim] = softmax(q k^T) v. q is already scaled.
-  void (*decode_attention)(const T* q, const T* k, const T* v, int64_t length, int64_t kv_stride, int64_t groups, int64_t head_dim, float* scores,
-                           T* out);
+  void (*decode_attention)(const T* q, const T* k, const T* v, int64_t length, int64_t kv_stride, int64_t groups, int64_t head_dim,
+                           float* scores, T* out);
   /// Cross entropy of one row: returns the loss; writes grad_scale * (softmax - onehot) over the logits where grad_scale is not 0.
   double (*cross_entropy)(T* logits, int64_t vocab_size, int64_t target, float grad_scale);
   /// Sum of squares.
@@ -75,7 +77,8 @@ struct KernelSet {
 
 /// AdamW (arXiv:1711.05101) as torch.optim.AdamW computes it. G: the gradient's type. `copy` (may be null) receives the new value in bf16.
 template <class G>
-using AdamWStep = void (*)(const AdamW& options, const G* grad, float* parameter, float* exp_avg, float* exp_avg_sq, bf16* copy, int64_t count);
+using AdamWStep = void (*)(const AdamW& options, const G* grad, float* parameter, float* exp_avg, float* exp_avg_sq, bf16* copy,
+                           int64_t count);
 
 struct Kernels {
   const char* name;

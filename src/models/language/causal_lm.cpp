@@ -155,7 +155,9 @@ CausalLm::HeadResult CausalLm::head_loss(const at::Tensor& rows, const std::vect
 KvCache CausalLm::make_cache(int64_t batch, int64_t capacity) const {
   KvCache cache;
   for (size_t i = 0; i < layers_.size(); ++i) {
-    const auto make = [&] { return at::empty({batch, config_.num_key_value_heads, capacity, config_.head_dim}, embed_tokens_->data.options()); };
+    const auto make = [&] {
+      return at::empty({batch, config_.num_key_value_heads, capacity, config_.head_dim}, embed_tokens_->data.options());
+    };
     cache.layers.push_back({.k = make(), .v = make()});
   }
   return cache;

@@ -14,7 +14,8 @@ struct KvCache {
   std::vector<LayerCache> layers;
 };
 
-/// A decoder with its language-model head, under Hugging Face's names: model.embed_tokens, model.layers.N, model.norm, lm_head (absent where tied).
+/// A decoder with its language-model head, under Hugging Face's names: model.embed_tokens, model.layers.N, model.norm, lm_head (absent
+/// where tied).
 class CausalLm : public Module {
  public:
   explicit CausalLm(const DecoderConfig& config);
@@ -33,7 +34,8 @@ class CausalLm : public Module {
   struct Saved {
     std::vector<DecoderLayer::Saved> layers;
   };
-  /// `hidden`: [T, hidden_size] -> the last layer's output, before the final norm. `saved` may be null; `checkpointing` keeps the layers' inputs only.
+  /// `hidden`: [T, hidden_size] -> the last layer's output, before the final norm. `saved` may be null; `checkpointing` keeps the layers'
+  /// inputs only.
   at::Tensor forward_layers(at::Tensor hidden, const SequenceLayout& layout, Saved* saved, bool checkpointing);
   /// Returns the gradient of forward_layers' input. `grad` is overwritten.
   at::Tensor backward_layers(at::Tensor grad, const SequenceLayout& layout, Saved& saved);
@@ -42,16 +44,17 @@ class CausalLm : public Module {
   at::Tensor logits(const at::Tensor& hidden_rows) const;
 
   struct HeadResult {
-    double loss_sum = 0;       ///< sum of the rows' cross entropies
-    at::Tensor grad_rows;      ///< [rows, hidden_size]: gradient of the given rows; undefined where no gradient was wanted
+    double loss_sum = 0;   ///< sum of the rows' cross entropies
+    at::Tensor grad_rows;  ///< [rows, hidden_size]: gradient of the given rows; undefined where no gradient was wanted
   };
-  /// Final norm, head and cross entropy of labelled rows only, in chunks, with the gradient made on the way (as Liger and arXiv:2411.09009):
-  /// no [T, vocab] matrix ever exists. `rows`: [n, hidden_size], `targets`: n ids. The gradient is that of `grad_scale` * loss_sum
-  /// (0: none wanted); weight gradients go to the buckets where trained.
+  /// Final norm, head and cross entropy of labelled rows only, in chunks, with the gradient made on the way (as Liger and
+  /// arXiv:2411.09009): no [T, vocab] matrix ever exists. `rows`: [n, hidden_size], `targets`: n ids. The gradient is that of `grad_scale`
+  /// * loss_sum (0: none wanted); weight gradients go to the buckets where trained.
   HeadResult head_loss(const at::Tensor& rows, const std::vector<int64_t>& targets, double grad_scale);
 
   KvCache make_cache(int64_t batch, int64_t capacity) const;
-  /// Runs whole prompts and fills rows [0, num_sequences) of the cache. Returns the output of the last position of each: [num_sequences, hidden_size].
+  /// Runs whole prompts and fills rows [0, num_sequences) of the cache. Returns the output of the last position of each: [num_sequences,
+  /// hidden_size].
   at::Tensor prefill(at::Tensor hidden, const SequenceLayout& layout, KvCache& cache);
   /// One new token a sequence: see DecoderLayer::decode. `hidden`: [batch, hidden_size]. Returns the same shape.
   at::Tensor decode(at::Tensor hidden, const std::vector<int64_t>& positions, const std::vector<int64_t>& rows, KvCache& cache);

@@ -19,7 +19,8 @@ const std::map<std::string, Reader>& architectures() {
 }
 
 void refuse(const ConfigReader& reader, const char* key, const std::string& found) {
-  throw UserError("this model uses a feature that is not supported", {.where = fmt::format("{}, key {}", reader.where(), key), .found = found});
+  throw UserError("this model uses a feature that is not supported",
+                  {.where = fmt::format("{}, key {}", reader.where(), key), .found = found});
 }
 
 }  // namespace
@@ -31,8 +32,9 @@ DecoderConfig read_decoder_config(const Json& json, const std::string& where) {
   if (known == architectures().end()) {
     std::vector<std::string> names;
     for (const auto& [name, unused] : architectures()) names.push_back(name);
-    throw UserError("this language model's architecture is not known",
-                    {.where = where + ", key model_type", .found = model_type.empty() ? "nothing" : model_type, .fix = "use one of: " + join_or(names)});
+    throw UserError("this language model's architecture is not known", {.where = where + ", key model_type",
+                                                                        .found = model_type.empty() ? "nothing" : model_type,
+                                                                        .fix = "use one of: " + join_or(names)});
   }
   DecoderConfig config = known->second(json, reader);
   if (config.head_dim < 2 || config.head_dim % 2 != 0 || config.head_dim > 512) {
@@ -63,16 +65,18 @@ DecoderConfig read_llama_family(const Json& json, const ConfigReader& reader) {
   config.rope_theta = rope_reader.number("rope_theta", reader.number("rope_theta", 10000.0));
   const std::string rope_type = rope_reader.string("rope_type", rope_reader.string("type", "default"));
   if (rope_type == "llama3") {
-    config.rope_scaling = Llama3RopeScaling{.factor = rope_reader.number("factor", 8),
-                                            .low_freq_factor = rope_reader.number("low_freq_factor", 1),
-                                            .high_freq_factor = rope_reader.number("high_freq_factor", 4),
-                                            .original_max_position_embeddings = rope_reader.number("original_max_position_embeddings", 8192)};
+    config.rope_scaling =
+        Llama3RopeScaling{.factor = rope_reader.number("factor", 8),
+                          .low_freq_factor = rope_reader.number("low_freq_factor", 1),
+                          .high_freq_factor = rope_reader.number("high_freq_factor", 4),
+                          .original_max_position_embeddings = rope_reader.number("original_max_position_embeddings", 8192)};
   } else if (rope_type != "default") {
     refuse(reader, "rope_scaling", fmt::format("rope_type {}; known: default, llama3", rope_type));
   }
 
   if (config.num_attention_heads % config.num_key_value_heads != 0) {
-    refuse(reader, "num_key_value_heads", fmt::format("{} attention heads are not a multiple of {}", config.num_attention_heads, config.num_key_value_heads));
+    refuse(reader, "num_key_value_heads",
+           fmt::format("{} attention heads are not a multiple of {}", config.num_attention_heads, config.num_key_value_heads));
   }
   if (reader.string("hidden_act", "silu") != "silu") refuse(reader, "hidden_act", reader.string("hidden_act", ""));
   if (reader.boolean("attention_bias", false)) refuse(reader, "attention_bias", "true");

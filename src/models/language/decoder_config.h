@@ -29,7 +29,8 @@ struct DecoderConfig {
 };
 
 /// Chooses the architecture by `model_type` and reads its config.json. `where`: the file, for messages.
-/// Throws UserError: an unknown architecture (names the known ones), a missing key, a feature that is not supported (sliding window, biases).
+/// Throws UserError: an unknown architecture (names the known ones), a missing key, a feature that is not supported (sliding window,
+/// biases).
 DecoderConfig read_decoder_config(const Json& json, const std::string& where);
 
 /// What all decoders of the Llama family read in the same way.

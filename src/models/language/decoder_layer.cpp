@@ -28,9 +28,11 @@ at::Tensor weight_of(const Parameter* parameter) {
 }  // namespace
 
 DecoderLayer::DecoderLayer(const DecoderConfig& config)
-    : config_(config), attention_({.num_heads = config.num_attention_heads, .num_kv_heads = config.num_key_value_heads, .head_dim = config.head_dim},
-                                  config.rms_norm_eps) {
-  const int64_t hidden = config.hidden_size, q_rows = config.num_attention_heads * config.head_dim, kv_rows = config.num_key_value_heads * config.head_dim;
+    : config_(config),
+      attention_({.num_heads = config.num_attention_heads, .num_kv_heads = config.num_key_value_heads, .head_dim = config.head_dim},
+                 config.rms_norm_eps) {
+  const int64_t hidden = config.hidden_size, q_rows = config.num_attention_heads * config.head_dim,
+                kv_rows = config.num_key_value_heads * config.head_dim;
   own_bucket();
   // q, k, v and gate, up lie side by side in the bucket: each group is one matrix product.
   q_proj_ = &register_parameter("self_attn.q_proj.weight", {q_rows, hidden});
@@ -116,8 +118,8 @@ at::Tensor DecoderLayer::backward(at::Tensor grad_out, const SequenceLayout& lay
   const bool head_norms = trained && q_norm_ != nullptr;
   const at::Tensor q_norm_grad = head_norms ? at::zeros({config_.head_dim}, at::kFloat) : at::Tensor();
   const at::Tensor k_norm_grad = head_norms ? at::zeros({config_.head_dim}, at::kFloat) : at::Tensor();
-  const at::Tensor grad_qkv = attention_.backward(grad_attention, saved.qkv, saved.attention, layout, rotary, weight_of(q_norm_), weight_of(k_norm_),
-                                                  q_norm_grad, k_norm_grad);
+  const at::Tensor grad_qkv = attention_.backward(grad_attention, saved.qkv, saved.attention, layout, rotary, weight_of(q_norm_),
+                                                  weight_of(k_norm_), q_norm_grad, k_norm_grad);
   if (head_norms) {
     accumulate(q_norm_->grad, q_norm_grad, overwrite);
     accumulate(k_norm_->grad, k_norm_grad, overwrite);
@@ -145,8 +147,9 @@ at::Tensor DecoderLayer::prefill(const at::Tensor& x, const SequenceLayout& layo
     const auto transform = qk_transform<T>(attention_, rotary, weight_of(q_norm_), weight_of(k_norm_));
     run_tasks(layout.num_sequences() * heads.num_kv_heads, [&](int64_t task) {
       const int64_t s = task / heads.num_kv_heads, head = task % heads.num_kv_heads;
-      kernels::set<T>().gather_heads(const_pointer<T>(qkv) + layout.cu_seqlens[s] * heads.row(), heads, transform, head, 0, layout.length(s), 0,
-                                     nullptr, pointer<T>(cache.k.select(0, s).select(0, head)), pointer<T>(cache.v.select(0, s).select(0, head)));
+      kernels::set<T>().gather_heads(const_pointer<T>(qkv) + layout.cu_seqlens[s] * heads.row(), heads, transform, head, 0,
+                                     layout.length(s), 0, nullptr, pointer<T>(cache.k.select(0, s).select(0, head)),
+                                     pointer<T>(cache.v.select(0, s).select(0, head)));
     });
   });
   const at::Tensor attention_out = attention_.forward(qkv, layout, rotary, weight_of(q_norm_), weight_of(k_norm_), nullptr);
@@ -169,7 +172,8 @@ at::Tensor DecoderLayer::decode(const at::Tensor& x, const std::vector<int64_t>&
       T* values = pointer<T>(cache.v.select(0, rows[b]).select(0, head));
       std::vector<T> q(static_cast<size_t>(groups * dim));
       std::vector<float> scores(static_cast<size_t>(position + 1));
-      kernels::set<T>().gather_heads(const_pointer<T>(qkv), heads, transform, head, b, 1, position, q.data(), keys + position * dim, values + position * dim);
+      kernels::set<T>().gather_heads(const_pointer<T>(qkv), heads, transform, head, b, 1, position, q.data(), keys + position * dim,
+                                     values + position * dim);
       kernels::set<T>().decode_attention(q.data(), keys, values, position + 1, dim, groups, dim, scores.data(),
                                          pointer<T>(attention_out) + (b * heads.num_heads + head * groups) * dim);
     });

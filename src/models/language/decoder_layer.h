@@ -38,8 +38,8 @@ class DecoderLayer : public Module {
   /// As forward, and writes the keys and values of sequence s into row s of the cache, which must be large enough.
   at::Tensor prefill(const at::Tensor& x, const SequenceLayout& layout, const RotaryTable& rotary, LayerCache& cache);
 
-  /// One new token a sequence. `x`: [batch, hidden_size]; `positions[b]`: tokens that sequence b has in the cache already (and the position of
-  /// its new one); `rows[b]`: its row in the cache.
+  /// One new token a sequence. `x`: [batch, hidden_size]; `positions[b]`: tokens that sequence b has in the cache already (and the position
+  /// of its new one); `rows[b]`: its row in the cache.
   at::Tensor decode(const at::Tensor& x, const std::vector<int64_t>& positions, const std::vector<int64_t>& rows, const RotaryTable& rotary,
                     LayerCache& cache);
 

@@ -49,7 +49,11 @@ Plan make_plan(const SequenceLayout& layout, const kernels::HeadLayout& heads) {
     const int64_t padded = round_up(length);
     const bool whole = padded <= kMaxWhole;
     for (int64_t head = 0; head < heads.num_kv_heads; ++head) {
-      plan.tasks.push_back({.first_row = layout.cu_seqlens[s], .length = length, .padded = padded, .tile = whole ? padded : kTile, .kv_head = head,
+      plan.tasks.push_back({.first_row = layout.cu_seqlens[s],
+                            .length = length,
+                            .padded = padded,
+                            .tile = whole ? padded : kTile,
+                            .kv_head = head,
                             .probs_offset = whole ? plan.probs_numel : -1});
       if (whole) plan.probs_numel += padded * heads.groups() * padded;
     }
@@ -67,18 +71,20 @@ at::Tensor matrix(int64_t rows, int64_t columns) {
 template <class T>
 void zero_tail(const at::Tensor& tensor, int64_t rows) {
   const int64_t columns = tensor.size(1);
-  std::memset(static_cast<void*>(pointer<T>(tensor) + rows * columns), 0, static_cast<size_t>((tensor.size(0) - rows) * columns) * sizeof(T));
+  std::memset(static_cast<void*>(pointer<T>(tensor) + rows * columns), 0,
+              static_cast<size_t>((tensor.size(0) - rows) * columns) * sizeof(T));
 }
 
 /// Rows of a head group out of the packed [T, num_heads * head_dim] layout into [positions * groups, head_dim].
 template <class T>
 void copy_group(const T* packed, int64_t packed_stride, T* group, int64_t group_row, int64_t positions) {
-  for (int64_t t = 0; t < positions; ++t) std::memcpy(group + t * group_row, packed + t * packed_stride, static_cast<size_t>(group_row) * sizeof(T));
+  for (int64_t t = 0; t < positions; ++t)
+    std::memcpy(group + t * group_row, packed + t * packed_stride, static_cast<size_t>(group_row) * sizeof(T));
 }
 
 template <class T>
-void gather_task(const T* qkv, const kernels::HeadLayout& heads, const kernels::QkTransform<T>& transform, const Task& task, const at::Tensor& q,
-                 const at::Tensor& k, const at::Tensor& v) {
+void gather_task(const T* qkv, const kernels::HeadLayout& heads, const kernels::QkTransform<T>& transform, const Task& task,
+                 const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
   kernels::set<T>().gather_heads(qkv + task.first_row * heads.row(), heads, transform, task.kv_head, 0, task.length, 0, pointer<T>(q),
                                  pointer<T>(k), pointer<T>(v));
   zero_tail<T>(q, task.length * heads.groups());
@@ -93,7 +99,8 @@ float PackedAttention::scale() const {
 }
 
 template <class T>
-kernels::QkTransform<T> qk_transform(const PackedAttention& attention, const RotaryTable& rotary, const at::Tensor& q_norm, const at::Tensor& k_norm) {
+kernels::QkTransform<T> qk_transform(const PackedAttention& attention, const RotaryTable& rotary, const at::Tensor& q_norm,
+                                     const at::Tensor& k_norm) {
   return {.q_weight = q_norm.defined() ? const_pointer<T>(q_norm) : nullptr,
           .k_weight = k_norm.defined() ? const_pointer<T>(k_norm) : nullptr,
           .eps = static_cast<float>(attention.norm_eps()),
@@ -104,8 +111,8 @@ kernels::QkTransform<T> qk_transform(const PackedAttention& attention, const Rot
 template kernels::QkTransform<float> qk_transform(const PackedAttention&, const RotaryTable&, const at::Tensor&, const at::Tensor&);
 template kernels::QkTransform<kernels::bf16> qk_transform(const PackedAttention&, const RotaryTable&, const at::Tensor&, const at::Tensor&);
 
-at::Tensor PackedAttention::forward(const at::Tensor& qkv, const SequenceLayout& layout, const RotaryTable& rotary, const at::Tensor& q_norm,
-                                    const at::Tensor& k_norm, Saved* saved) const {
+at::Tensor PackedAttention::forward(const at::Tensor& qkv, const SequenceLayout& layout, const RotaryTable& rotary,
+                                    const at::Tensor& q_norm, const at::Tensor& k_norm, Saved* saved) const {
   return dispatch(qkv.scalar_type(), [&](auto type) {
     using T = decltype(type);
     return forward_typed<T>(qkv, layout, qk_transform<T>(*this, rotary, q_norm, k_norm), saved);
@@ -142,8 +149,8 @@ at::Tensor PackedAttention::forward_typed(const at::Tensor& qkv, const SequenceL
 }
 
 at::Tensor PackedAttention::backward(const at::Tensor& grad_out, const at::Tensor& qkv, const Saved& saved, const SequenceLayout& layout,
-                                     const RotaryTable& rotary, const at::Tensor& q_norm, const at::Tensor& k_norm, const at::Tensor& q_norm_grad,
-                                     const at::Tensor& k_norm_grad) const {
+                                     const RotaryTable& rotary, const at::Tensor& q_norm, const at::Tensor& k_norm,
+                                     const at::Tensor& q_norm_grad, const at::Tensor& k_norm_grad) const {
   return dispatch(qkv.scalar_type(), [&](auto type) {
     using T = decltype(type);
     return backward_typed<T>(grad_out, qkv, saved, layout, qk_transform<T>(*this, rotary, q_norm, k_norm), q_norm_grad, k_norm_grad);
@@ -151,9 +158,9 @@ at::Tensor PackedAttention::backward(const at::Tensor& grad_out, const at::Tenso
 }
 
 template <class T>
-at::Tensor PackedAttention::backward_typed(const at::Tensor& grad_out, const at::Tensor& qkv, const Saved& saved, const SequenceLayout& layout,
-                                           const kernels::QkTransform<T>& transform, const at::Tensor& q_norm_grad,
-                                           const at::Tensor& k_norm_grad) const {
+at::Tensor PackedAttention::backward_typed(const at::Tensor& grad_out, const at::Tensor& qkv, const Saved& saved,
+                                           const SequenceLayout& layout, const kernels::QkTransform<T>& transform,
+                                           const at::Tensor& q_norm_grad, const at::Tensor& k_norm_grad) const {
   const int64_t groups = heads_.groups(), dim = heads_.head_dim, out_stride = heads_.num_heads * dim;
   const Plan plan = make_plan(layout, heads_);
   const auto num_tasks = static_cast<int64_t>(plan.tasks.size());
@@ -170,7 +177,8 @@ at::Tensor PackedAttention::backward_typed(const at::Tensor& grad_out, const at:
     copy_group(const_pointer<T>(grad_out) + task.first_row * out_stride + task.kv_head * groups * dim, out_stride, pointer<T>(grad_heads),
                groups * dim, task.length);
     zero_tail<T>(grad_heads, task.length * groups);
-    const at::Tensor grad_q = matrix<T>(task.padded * groups, dim), grad_k = matrix<T>(task.padded, dim), grad_v = matrix<T>(task.padded, dim);
+    const at::Tensor grad_q = matrix<T>(task.padded * groups, dim), grad_k = matrix<T>(task.padded, dim),
+                     grad_v = matrix<T>(task.padded, dim);
 
     // From the last tile to the first: the last one sees all keys, so it writes grad_k and grad_v whole and the others add to them.
     for (int64_t i = task.num_tiles() - 1; i >= 0; --i) {
@@ -186,7 +194,8 @@ at::Tensor PackedAttention::backward_typed(const at::Tensor& grad_out, const at:
       }
       at::Tensor grad_scores = at::mm(grad_tile, v_seen.t());
       kernels::set<T>().softmax_backward(const_pointer<T>(probs), pointer<T>(grad_scores), rows, keys);
-      at::Tensor grad_q_tile = grad_q.narrow(0, first * groups, rows), grad_k_seen = grad_k.narrow(0, 0, keys), grad_v_seen = grad_v.narrow(0, 0, keys);
+      at::Tensor grad_q_tile = grad_q.narrow(0, first * groups, rows), grad_k_seen = grad_k.narrow(0, 0, keys),
+                 grad_v_seen = grad_v.narrow(0, 0, keys);
       at::mm_out(grad_q_tile, grad_scores, k_seen);
       if (i + 1 == task.num_tiles()) {
         at::mm_out(grad_v_seen, probs.t(), grad_tile);
@@ -197,8 +206,8 @@ at::Tensor PackedAttention::backward_typed(const at::Tensor& grad_out, const at:
       }
     }
     float* norm_part = norm_gradients ? norm_parts.mutable_data_ptr<float>() + index * 2 * dim : nullptr;
-    kernels::set<T>().scatter_head_gradients(const_pointer<T>(qkv) + task.first_row * heads_.row(), heads_, transform, task.kv_head, task.length,
-                                             const_pointer<T>(grad_q), const_pointer<T>(grad_k), const_pointer<T>(grad_v),
+    kernels::set<T>().scatter_head_gradients(const_pointer<T>(qkv) + task.first_row * heads_.row(), heads_, transform, task.kv_head,
+                                             task.length, const_pointer<T>(grad_q), const_pointer<T>(grad_k), const_pointer<T>(grad_v),
                                              pointer<T>(grad_qkv) + task.first_row * heads_.row(), norm_part,
                                              norm_part == nullptr ? nullptr : norm_part + dim);
   });

@@ -46,7 +46,8 @@ class PackedAttention {
 
  private:
   template <class T>
-  at::Tensor forward_typed(const at::Tensor& qkv, const SequenceLayout& layout, const kernels::QkTransform<T>& transform, Saved* saved) const;
+  at::Tensor forward_typed(const at::Tensor& qkv, const SequenceLayout& layout, const kernels::QkTransform<T>& transform,
+                           Saved* saved) const;
   template <class T>
   at::Tensor backward_typed(const at::Tensor& grad_out, const at::Tensor& qkv, const Saved& saved, const SequenceLayout& layout,
                             const kernels::QkTransform<T>& transform, const at::Tensor& q_norm_grad, const at::Tensor& k_norm_grad) const;
@@ -57,6 +58,7 @@ class PackedAttention {
 
 /// The transform of q and k for a dtype; pointers live as long as the tensors.
 template <class T>
-kernels::QkTransform<T> qk_transform(const PackedAttention& attention, const RotaryTable& rotary, const at::Tensor& q_norm, const at::Tensor& k_norm);
+kernels::QkTransform<T> qk_transform(const PackedAttention& attention, const RotaryTable& rotary, const at::Tensor& q_norm,
+                                     const at::Tensor& k_norm);
 
 }  // namespace multimeditron

@@ -26,8 +26,8 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, a
   return out;
 }
 
-at::Tensor rms_norm_backward(const at::Tensor& grad_out, const at::Tensor& x, const at::Tensor& rstd, const at::Tensor& weight, at::Tensor& grad_x,
-                             bool with_weight) {
+at::Tensor rms_norm_backward(const at::Tensor& grad_out, const at::Tensor& x, const at::Tensor& rstd, const at::Tensor& weight,
+                             at::Tensor& grad_x, bool with_weight) {
   const int64_t rows = x.size(0), dim = x.size(1);
   // Partial sums over fixed blocks of rows, so that the result does not depend on the number of threads.
   constexpr int64_t kBlock = 64;
@@ -39,7 +39,8 @@ at::Tensor rms_norm_backward(const at::Tensor& grad_out, const at::Tensor& x, co
       for (int64_t block = first_block; block < last_block; ++block) {
         const int64_t first = block * kBlock, count = std::min(kBlock, rows - first);
         kernels::set<T>().rms_norm_backward(const_pointer<T>(grad_out) + first * dim, const_pointer<T>(x) + first * dim,
-                                            rstd.const_data_ptr<float>() + first, const_pointer<T>(weight), pointer<T>(grad_x) + first * dim,
+                                            rstd.const_data_ptr<float>() + first, const_pointer<T>(weight),
+                                            pointer<T>(grad_x) + first * dim,
                                             with_weight ? parts.mutable_data_ptr<float>() + block * dim : nullptr, count, dim);
       }
     });

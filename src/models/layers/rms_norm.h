@@ -8,7 +8,7 @@ namespace multimeditron {
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, at::Tensor* rstd = nullptr);
 
 /// grad_x += the gradient of x. Returns the weight's gradient (float32 [dim]) where `with_weight`, else an undefined tensor.
-at::Tensor rms_norm_backward(const at::Tensor& grad_out, const at::Tensor& x, const at::Tensor& rstd, const at::Tensor& weight, at::Tensor& grad_x,
-                             bool with_weight);
+at::Tensor rms_norm_backward(const at::Tensor& grad_out, const at::Tensor& x, const at::Tensor& rstd, const at::Tensor& weight,
+                             at::Tensor& grad_x, bool with_weight);
 
 }  // namespace multimeditron

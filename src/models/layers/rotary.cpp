@@ -26,8 +26,9 @@ RotaryTable::RotaryTable(const DecoderConfig& config) {
       if (static_cast<double>(wavelength) > low_wavelength) {
         values[i] = frequency / static_cast<float>(scaling.factor);
       } else if (static_cast<double>(wavelength) >= high_wavelength) {
-        const float smooth = (static_cast<float>(scaling.original_max_position_embeddings) / wavelength - static_cast<float>(scaling.low_freq_factor)) /
-                             static_cast<float>(scaling.high_freq_factor - scaling.low_freq_factor);
+        const float smooth =
+            (static_cast<float>(scaling.original_max_position_embeddings) / wavelength - static_cast<float>(scaling.low_freq_factor)) /
+            static_cast<float>(scaling.high_freq_factor - scaling.low_freq_factor);
         values[i] = (1.0f - smooth) * (frequency / static_cast<float>(scaling.factor)) + smooth * frequency;
       }
     }

@@ -12,13 +12,15 @@ namespace {
 namespace fs = std::filesystem;
 
 /// `name` as the checkpoint gives it, else `fallback` as the recipe does; `key` for the message where neither exists.
-fs::path find_part(const std::string& name, const fs::path& folder, const std::string& fallback, const fs::path& fallback_folder, const std::string& key) {
+fs::path find_part(const std::string& name, const fs::path& folder, const std::string& fallback, const fs::path& fallback_folder,
+                   const std::string& key) {
   std::optional<fs::path> found = find_in_hub(name, folder, HubKind::kModel);
   if (!found && !fallback.empty()) found = find_in_hub(fallback, fallback_folder, HubKind::kModel);
   return found ? *found : resolve_hub_path(name, folder, HubKind::kModel, key);
 }
 
-ModalityConfig read_modality(const Json& json, const std::string& where, const fs::path& folder, const CheckpointParts& fallback, size_t k) {
+ModalityConfig read_modality(const Json& json, const std::string& where, const fs::path& folder, const CheckpointParts& fallback,
+                             size_t k) {
   const ConfigReader reader(json, where);
   ModalityConfig config;
   config.spec.model_type = reader.string("model_type", "");
@@ -37,8 +39,8 @@ ModalityConfig read_modality(const Json& json, const std::string& where, const f
     }
     return config;
   }
-  const fs::path clip = find_part(config.spec.clip_name, folder, k < fallback.encoders.size() ? fallback.encoders[k] : "", fallback.relative_to,
-                                  fmt::format("clip_name of modality {} in config.json", k));
+  const fs::path clip = find_part(config.spec.clip_name, folder, k < fallback.encoders.size() ? fallback.encoders[k] : "",
+                                  fallback.relative_to, fmt::format("clip_name of modality {} in config.json", k));
   config.clip = ClipVisionConfig::from_json(read_json(clip / "config.json"), (clip / "config.json").string());
   config.processor = ImageProcessor::load(clip);
   return config;
@@ -70,7 +72,8 @@ ModelConfig read_checkpoint_config(const Json& json, const fs::path& folder, con
     throw UserError("a checkpoint's configuration lacks a key", {.where = where, .found = "no list `modalities`"});
   }
   const Json& modalities = json.at("modalities");
-  for (size_t k = 0; k < modalities.size(); ++k) config.modalities.push_back(read_modality(modalities[k], fmt::format("{}, modalities.{}", where, k), folder, fallback, k));
+  for (size_t k = 0; k < modalities.size(); ++k)
+    config.modalities.push_back(read_modality(modalities[k], fmt::format("{}, modalities.{}", where, k), folder, fallback, k));
   return config;
 }
 

@@ -40,7 +40,9 @@ void ClipModality::Passengers::add(const std::string& name, std::vector<int64_t>
 }
 
 ClipModality::ClipModality(const ModalityConfig& config)
-    : config_(config), vision_(std::make_unique<ClipVisionTower>(config.clip)), projector_(config.clip.hidden_size, config.spec.hidden_size) {
+    : config_(config),
+      vision_(std::make_unique<ClipVisionTower>(config.clip)),
+      projector_(config.clip.hidden_size, config.spec.hidden_size) {
   register_module("feature_extractor.vision_model", *vision_);
   register_module("projector", projector_);
   register_module("feature_extractor", passengers_);

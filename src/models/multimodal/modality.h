@@ -34,8 +34,8 @@ struct ModalityConfig {
   ImageProcessor processor;
 };
 
-/// `meditron_clip`: a CLIP vision tower and its projector. Names: feature_extractor.vision_model.*, projector.projection.*; the text tower and the other
-/// tensors of a CLIPModel travel along untouched.
+/// `meditron_clip`: a CLIP vision tower and its projector. Names: feature_extractor.vision_model.*, projector.projection.*; the text tower
+/// and the other tensors of a CLIPModel travel along untouched.
 class ClipModality : public Module {
  public:
   explicit ClipModality(const ModalityConfig& config);
@@ -53,7 +53,8 @@ class ClipModality : public Module {
     std::vector<Parameter*> parameters;
     std::vector<at::Tensor> leaves;
   };
-  /// `pixel_values`: [N, 3, image_size, image_size] float32 -> [N, P, hidden_size]. `saved` null: no gradient. A frozen tower runs without a graph.
+  /// `pixel_values`: [N, 3, image_size, image_size] float32 -> [N, P, hidden_size]. `saved` null: no gradient. A frozen tower runs without
+  /// a graph.
   at::Tensor forward(const at::Tensor& pixel_values, Saved* saved);
   /// `grad`: [N, P, hidden_size]. Adds to the trained parameters' gradients.
   void backward(const at::Tensor& grad, Saved& saved);

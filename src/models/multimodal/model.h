@@ -17,24 +17,25 @@ namespace multimeditron {
 /// All that a checkpoint's config.json says, and what is needed to build the module tree.
 struct ModelConfig {
   DecoderConfig llm;
-  std::vector<ModalityConfig> modalities;            ///< empty: a plain language model
+  std::vector<ModalityConfig> modalities;  ///< empty: a plain language model
   std::string attachment_token;
   int64_t attachment_token_id = -1;
   std::optional<TokenizerType> tokenizer_type;
-  std::string llm_path;                              ///< where the LLM came from; informative
-  Json generation_config;                            ///< of the LLM; null where it has none
+  std::string llm_path;    ///< where the LLM came from; informative
+  Json generation_config;  ///< of the LLM; null where it has none
   bool truncation = false;
   std::optional<int64_t> max_sequence_length;
 };
 
-/// The component that a parameter or a bucket belongs to: "llm", "projector", "vision", or "unused" (what is never computed with: the encoder's
-/// post_layernorm and text tower).
+/// The component that a parameter or a bucket belongs to: "llm", "projector", "vision", or "unused" (what is never computed with: the
+/// encoder's post_layernorm and text tower).
 std::string component_of(const std::string& name);
 
 /// True where `mode` trains the component. ALIGNMENT: projectors; END2END: LLM and projectors; LM_ONLY: LLM; FULL: all but "unused".
 bool trains(TrainingMode mode, const std::string& component);
 
-/// A language model that sees: an LLM, and for each modality an encoder with its projector, whose embeddings replace the attachment placeholders.
+/// A language model that sees: an LLM, and for each modality an encoder with its projector, whose embeddings replace the attachment
+/// placeholders.
 class MultimodalModel : public Module {
  public:
   explicit MultimodalModel(ModelConfig config);
@@ -49,8 +50,8 @@ class MultimodalModel : public Module {
   /// Every parameter under its full checkpoint name, in the tree's order.
   std::vector<Parameter*> parameters();
 
-  /// Gathers the parameters into buckets and allocates these. To be called once, after the last passenger has been added. What `trained_mode`
-  /// trains is float32 for now: it becomes the optimizer's masters, which converts the bucket to `dtype`.
+  /// Gathers the parameters into buckets and allocates these. To be called once, after the last passenger has been added. What
+  /// `trained_mode` trains is float32 for now: it becomes the optimizer's masters, which converts the bucket to `dtype`.
   void allocate(at::ScalarType dtype, std::optional<TrainingMode> trained_mode = std::nullopt);
   at::ScalarType dtype() const { return dtype_; }
 
@@ -61,7 +62,7 @@ class MultimodalModel : public Module {
   at::Tensor embed(const MicroBatch& batch, ClipModality::Saved* saved);
 
   struct Loss {
-    double sum = 0;            ///< of the cross entropies of the labelled tokens
+    double sum = 0;  ///< of the cross entropies of the labelled tokens
     int64_t num_labels = 0;
   };
   /// Loss of a micro-batch, no gradients.

@@ -75,7 +75,8 @@ void copy_rows(Parameter& parameter, const at::Tensor& source, double initialize
   parameter.data.narrow(0, 0, rows).copy_(source.narrow(0, 0, rows));
   if (rows == parameter.shape[0]) return;
   if (parameter.shape[0] - rows > 1) {
-    warn(fmt::format("the tokenizer has {} tokens, {} only {} rows: the others are drawn at random", parameter.shape[0], parameter.name, rows));
+    warn(fmt::format("the tokenizer has {} tokens, {} only {} rows: the others are drawn at random", parameter.shape[0], parameter.name,
+                     rows));
   }
   at::Generator generator = at::detail::createCPUGenerator(seed);
   const std::vector<int64_t> shape{parameter.shape[0] - rows, parameter.shape[1]};
@@ -83,7 +84,8 @@ void copy_rows(Parameter& parameter, const at::Tensor& source, double initialize
 }
 
 /// `resize_vocabulary`: embedding and head may have other rows than the file's. `draw_projector`: a projector that no file has is drawn.
-void copy_weights(MultimodalModel& model, const Sources& sources, const fs::path& folder, bool resize_vocabulary, bool draw_projector, uint64_t seed) {
+void copy_weights(MultimodalModel& model, const Sources& sources, const fs::path& folder, bool resize_vocabulary, bool draw_projector,
+                  uint64_t seed) {
   std::vector<std::string> missing;
   std::vector<UserError> errors;
   for (Parameter* parameter : model.parameters()) {
@@ -96,10 +98,11 @@ void copy_weights(MultimodalModel& model, const Sources& sources, const fs::path
     std::vector<int64_t> expected = parameter->shape;
     if (table && found->view->shape.size() == 2) expected[0] = found->view->shape[0];
     if (found->view->shape != expected) {
-      errors.emplace_back("a tensor has the wrong shape",
-                          UserError::Details{.where = fmt::format("{}, tensor {}", found->file.string(), found->name),
-                                             .found = fmt::format("{} where {} was expected", shape_text(found->view->shape), shape_text(expected)),
-                                             .fix = "check that config.json and the weights belong together"});
+      errors.emplace_back(
+          "a tensor has the wrong shape",
+          UserError::Details{.where = fmt::format("{}, tensor {}", found->file.string(), found->name),
+                             .found = fmt::format("{} where {} was expected", shape_text(found->view->shape), shape_text(expected)),
+                             .fix = "check that config.json and the weights belong together"});
       continue;
     }
     if (!errors.empty() || !missing.empty()) continue;
@@ -126,7 +129,8 @@ void copy_weights(MultimodalModel& model, const Sources& sources, const fs::path
     if (!ignored && !known.contains(name)) unknown.push_back(found.name);
   }
   if (!unknown.empty()) {
-    warn(fmt::format("{}: {} tensor(s) do not belong to this model and are left out, the first is {}", folder.string(), unknown.size(), unknown.front()));
+    warn(fmt::format("{}: {} tensor(s) do not belong to this model and are left out, the first is {}", folder.string(), unknown.size(),
+                     unknown.front()));
   }
   if (draw_projector) {
     for (auto& modality : model.modalities()) modality->projector().initialise(seed);
@@ -150,7 +154,8 @@ void check_supported(const ModalitySpec& spec, const std::string& where) {
                     {.where = where + ", key projection_type", .found = spec.projection_type, .fix = "use mlp"});
   }
   if (spec.use_2d_position_ids) {
-    throw UserError("two-dimensional position ids cannot be run by this version", {.where = where + ", key use_2d_position_ids", .found = "true"});
+    throw UserError("two-dimensional position ids cannot be run by this version",
+                    {.where = where + ", key use_2d_position_ids", .found = "true"});
   }
 }
 
@@ -202,8 +207,8 @@ void check_vocabulary(const Tokenizer& tokenizer, const DecoderConfig& llm, cons
                    .fix = "check that the tokenizer's files and the weights belong together"});
 }
 
-Pretrained finish(ModelConfig config, Tokenizer tokenizer, const Sources* sources, const fs::path& folder, at::ScalarType dtype, bool resize_vocabulary,
-                  bool draw_projector, uint64_t seed, std::optional<TrainingMode> trained_mode = std::nullopt) {
+Pretrained finish(ModelConfig config, Tokenizer tokenizer, const Sources* sources, const fs::path& folder, at::ScalarType dtype,
+                  bool resize_vocabulary, bool draw_projector, uint64_t seed, std::optional<TrainingMode> trained_mode = std::nullopt) {
   Pretrained result{.model = std::make_unique<MultimodalModel>(std::move(config)),
                     .tokenizer = std::make_unique<Tokenizer>(std::move(tokenizer))};
   if (sources != nullptr) {
@@ -250,7 +255,8 @@ Pretrained load_from_parts(const Recipe& recipe, at::ScalarType dtype, LoadFor p
   if (!config.modalities.empty()) {
     config.attachment_token = recipe.attachment_token;
     config.attachment_token_id = tokenizer.add_special_token(recipe.attachment_token);
-    config.llm.vocab_size = rows_for(tokenizer);  // the embedding has as many rows as the tokenizer has ids, as in the original's checkpoints
+    config.llm.vocab_size =
+        rows_for(tokenizer);  // the embedding has as many rows as the tokenizer has ids, as in the original's checkpoints
   } else {
     check_vocabulary(tokenizer, config.llm, folder);
   }
@@ -258,7 +264,8 @@ Pretrained load_from_parts(const Recipe& recipe, at::ScalarType dtype, LoadFor p
   if (!shapes_only) {
     sources.add(folder, [](const std::string& name) { return "model." + name; });
     for (size_t k = 0; k < clip_folders.size(); ++k) {
-      sources.add(clip_folders[k], [&](const std::string& name) { return fmt::format("modalities_with_projection.{}.feature_extractor.{}", k, name); });
+      sources.add(clip_folders[k],
+                  [&](const std::string& name) { return fmt::format("modalities_with_projection.{}.feature_extractor.{}", k, name); });
     }
   }
   return finish(std::move(config), std::move(tokenizer), shapes_only ? nullptr : &sources, folder, dtype, !recipe.modalities.empty(), true,
@@ -269,7 +276,8 @@ Pretrained load_from_parts(const Recipe& recipe, at::ScalarType dtype, LoadFor p
 void compare_with_recipe(ModelConfig& config, const Recipe& recipe) {
   std::vector<std::string> keys;
   if (config.modalities.size() != recipe.modalities.size()) {
-    if (!recipe.modalities.empty()) keys.push_back(fmt::format("modalities ({} entries, the checkpoint has {})", recipe.modalities.size(), config.modalities.size()));
+    if (!recipe.modalities.empty())
+      keys.push_back(fmt::format("modalities ({} entries, the checkpoint has {})", recipe.modalities.size(), config.modalities.size()));
   } else {
     for (size_t k = 0; k < config.modalities.size(); ++k) {
       const ModalitySpec &theirs = config.modalities[k].spec, &ours = recipe.modalities[k];
@@ -278,17 +286,20 @@ void compare_with_recipe(ModelConfig& config, const Recipe& recipe) {
       };
       compare("model_type", theirs.model_type, ours.model_type);
       // The same encoder may be named by another path: its last component tells.
-      if (fs::path(theirs.clip_name).filename() != fs::path(ours.clip_name).filename()) compare("clip_name", theirs.clip_name, ours.clip_name);
+      if (fs::path(theirs.clip_name).filename() != fs::path(ours.clip_name).filename())
+        compare("clip_name", theirs.clip_name, ours.clip_name);
       compare("hidden_size", theirs.hidden_size, ours.hidden_size);
       compare("projection_type", theirs.projection_type, ours.projection_type);
     }
   }
   if (!keys.empty()) {
-    warn(fmt::format("{}: the checkpoint in base_model decides the architecture; not used: {}", recipe.file.string(), fmt::join(keys, ", ")));
+    warn(fmt::format("{}: the checkpoint in base_model decides the architecture; not used: {}", recipe.file.string(),
+                     fmt::join(keys, ", ")));
   }
 }
 
-Pretrained load_checkpoint_with(const fs::path& folder, at::ScalarType dtype, const Recipe* recipe, const std::string& base_llm, LoadFor purpose) {
+Pretrained load_checkpoint_with(const fs::path& folder, at::ScalarType dtype, const Recipe* recipe, const std::string& base_llm,
+                                LoadFor purpose) {
   const bool shapes_only = purpose == LoadFor::kShapes;
   const std::optional<TrainingMode> trained = recipe != nullptr ? trained_mode(*recipe, purpose) : std::nullopt;
   const fs::path file = folder / "config.json";
@@ -298,7 +309,9 @@ Pretrained load_checkpoint_with(const fs::path& folder, at::ScalarType dtype, co
     config.llm = read_decoder_config(json, file.string());
     if (recipe != nullptr && !recipe->modalities.empty()) {
       throw UserError("base_model is a plain language model, but the recipe has modalities",
-                      {.where = recipe->file.string() + ", key base_model", .found = folder.string(), .fix = "name it in `base_llm` and leave base_model empty"});
+                      {.where = recipe->file.string() + ", key base_model",
+                       .found = folder.string(),
+                       .fix = "name it in `base_llm` and leave base_model empty"});
     }
     if (fs::exists(folder / "generation_config.json")) config.generation_config = read_json(folder / "generation_config.json");
     config.tokenizer_type = recipe != nullptr ? recipe->tokenizer_type : std::nullopt;
@@ -339,7 +352,9 @@ Pretrained load_checkpoint_with(const fs::path& folder, at::ScalarType dtype, co
   const std::optional<int64_t> id = tokenizer.token_id(config.attachment_token);
   if (!id) {
     throw UserError("the checkpoint's tokenizer does not know the attachment token",
-                    {.where = folder.string(), .found = "no token " + config.attachment_token, .fix = "set `attachment_token` to the one it was trained with"});
+                    {.where = folder.string(),
+                     .found = "no token " + config.attachment_token,
+                     .fix = "set `attachment_token` to the one it was trained with"});
   }
   config.attachment_token_id = *id;
   check_vocabulary(tokenizer, config.llm, folder);
@@ -353,16 +368,36 @@ Pretrained load_checkpoint_with(const fs::path& folder, at::ScalarType dtype, co
 at::Tensor to_tensor(const TensorView& view) {
   at::ScalarType type = at::kFloat;
   switch (view.dtype) {
-    case DType::kF64: type = at::kDouble; break;
-    case DType::kF32: type = at::kFloat; break;
-    case DType::kF16: type = at::kHalf; break;
-    case DType::kBF16: type = at::kBFloat16; break;
-    case DType::kI64: type = at::kLong; break;
-    case DType::kI32: type = at::kInt; break;
-    case DType::kI16: type = at::kShort; break;
-    case DType::kI8: type = at::kChar; break;
-    case DType::kU8: type = at::kByte; break;
-    case DType::kBool: type = at::kBool; break;
+    case DType::kF64:
+      type = at::kDouble;
+      break;
+    case DType::kF32:
+      type = at::kFloat;
+      break;
+    case DType::kF16:
+      type = at::kHalf;
+      break;
+    case DType::kBF16:
+      type = at::kBFloat16;
+      break;
+    case DType::kI64:
+      type = at::kLong;
+      break;
+    case DType::kI32:
+      type = at::kInt;
+      break;
+    case DType::kI16:
+      type = at::kShort;
+      break;
+    case DType::kI8:
+      type = at::kChar;
+      break;
+    case DType::kU8:
+      type = at::kByte;
+      break;
+    case DType::kBool:
+      type = at::kBool;
+      break;
   }
   return at::from_blob(const_cast<std::byte*>(view.bytes.data()), view.shape, type);
 }

@@ -20,9 +20,11 @@ ClipVisionConfig ClipVisionConfig::from_json(const Json& json, const std::string
   const ConfigReader whole(json, where);
   const std::string model_type = whole.string("model_type", "clip");
   if (model_type != "clip" && model_type != "clip_vision_model") {
-    throw UserError("this is not a CLIP model", {.where = where + ", key model_type", .found = model_type, .fix = "name a CLIP folder in `clip_name`"});
+    throw UserError("this is not a CLIP model",
+                    {.where = where + ", key model_type", .found = model_type, .fix = "name a CLIP folder in `clip_name`"});
   }
-  const ConfigReader reader(model_type == "clip" ? whole.object("vision_config") : json, model_type == "clip" ? where + ", vision_config" : where);
+  const ConfigReader reader(model_type == "clip" ? whole.object("vision_config") : json,
+                            model_type == "clip" ? where + ", vision_config" : where);
   config.hidden_size = reader.integer("hidden_size", config.hidden_size);
   config.intermediate_size = reader.integer("intermediate_size", config.intermediate_size);
   config.num_hidden_layers = reader.integer("num_hidden_layers", config.num_hidden_layers);
@@ -35,7 +37,8 @@ ClipVisionConfig ClipVisionConfig::from_json(const Json& json, const std::string
   const auto refuse = [&](const char* key, const std::string& found) {
     throw UserError("this vision tower is not supported", {.where = fmt::format("{}, key {}", reader.where(), key), .found = found});
   };
-  if (config.hidden_act != "quick_gelu" && config.hidden_act != "gelu") refuse("hidden_act", config.hidden_act + "; known: quick_gelu, gelu");
+  if (config.hidden_act != "quick_gelu" && config.hidden_act != "gelu")
+    refuse("hidden_act", config.hidden_act + "; known: quick_gelu, gelu");
   if (config.hidden_size % config.num_attention_heads != 0) refuse("num_attention_heads", "hidden_size is not a multiple of it");
   if (config.num_channels != 3) refuse("num_channels", std::to_string(config.num_channels) + " where 3 was expected");
   if (config.image_size % config.patch_size != 0) refuse("image_size", "not a multiple of patch_size");
@@ -70,7 +73,8 @@ ClipVisionTower::ClipVisionTower(const ClipVisionConfig& config) : config_(confi
   own_bucket();
   const int64_t dim = config.hidden_size;
   class_embedding_ = &register_parameter("embeddings.class_embedding", {dim});
-  patch_embedding_ = &register_parameter("embeddings.patch_embedding.weight", {dim, config.num_channels, config.patch_size, config.patch_size});
+  patch_embedding_ =
+      &register_parameter("embeddings.patch_embedding.weight", {dim, config.num_channels, config.patch_size, config.patch_size});
   position_embedding_ = &register_parameter("embeddings.position_embedding.weight", {config.num_patches() + 1, dim});
   pre_norm_weight_ = &register_parameter("pre_layrnorm.weight", {dim}, true);  // the checkpoint's spelling
   pre_norm_bias_ = &register_parameter("pre_layrnorm.bias", {dim}, true);
@@ -88,8 +92,11 @@ at::Tensor ClipVisionTower::forward(const at::Tensor& pixel_values) const {
     return at::layer_norm(x, {dim}, weight->data, bias->data, config_.layer_norm_eps);
   };
   // The patch convolution has stride = kernel, so it is a linear layer over the patches' pixels.
-  const at::Tensor patches = pixel_values.to(patch_embedding_->data.scalar_type()).view({images, 3, side, patch, side, patch}).permute({0, 2, 4, 1, 3, 5}).reshape({images, side * side, -1});
-  at::Tensor x = at::linear(patches, patch_embedding_->data.view({dim, -1}));                       // [N, P, D]
+  const at::Tensor patches = pixel_values.to(patch_embedding_->data.scalar_type())
+                                 .view({images, 3, side, patch, side, patch})
+                                 .permute({0, 2, 4, 1, 3, 5})
+                                 .reshape({images, side * side, -1});
+  at::Tensor x = at::linear(patches, patch_embedding_->data.view({dim, -1}));                        // [N, P, D]
   x = at::cat({class_embedding_->data.expand({images, 1, dim}), x}, 1) + position_embedding_->data;  // [N, 1 + P, D]
   x = norm(x, pre_norm_weight_, pre_norm_bias_);
   for (const auto& layer : layers_) {
@@ -97,8 +104,8 @@ at::Tensor ClipVisionTower::forward(const at::Tensor& pixel_values) const {
     const auto project = [&](const Parameter* weight, const Parameter* bias) {
       return at::linear(n, weight->data, bias->data).view({images, tokens, heads, head_dim}).transpose(1, 2);
     };
-    const at::Tensor attention = at::scaled_dot_product_attention(project(layer->q_weight, layer->q_bias), project(layer->k_weight, layer->k_bias),
-                                                                  project(layer->v_weight, layer->v_bias));
+    const at::Tensor attention = at::scaled_dot_product_attention(
+        project(layer->q_weight, layer->q_bias), project(layer->k_weight, layer->k_bias), project(layer->v_weight, layer->v_bias));
     x = x + at::linear(attention.transpose(1, 2).reshape({images, tokens, dim}), layer->out_weight->data, layer->out_bias->data);
     const at::Tensor inner = at::linear(norm(x, layer->norm2_weight, layer->norm2_bias), layer->fc1_weight->data, layer->fc1_bias->data);
     const at::Tensor active = config_.hidden_act == "gelu" ? at::gelu(inner) : inner * at::sigmoid(inner * 1.702);
