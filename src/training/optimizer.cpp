@@ -47,8 +47,6 @@ Optimizer::Optimizer(MultimodalModel& model, const TrainingArguments& arguments,
     slot.master = bucket->data.scalar_type() != at::kFloat ? bucket->data.to(at::kFloat)
                   : model.dtype() != at::kFloat            ? convert(*bucket, model.dtype())
                                                            : bucket->data;
-    slot.exp_avg = at::zeros({bucket->numel()}, at::kFloat);
-    slot.exp_avg_sq = at::zeros({bucket->numel()}, at::kFloat);
     const double learning_rate = learning_rate_of(bucket->name, arguments, custom_lr);
     int64_t offset = 0;
     for (const Parameter* parameter : bucket->parameters) {
@@ -62,6 +60,12 @@ Optimizer::Optimizer(MultimodalModel& model, const TrainingArguments& arguments,
     }
     slots_.push_back(std::move(slot));
   }
+}
+
+void Optimizer::Slot::ensure_moments() {
+  if (exp_avg.defined()) return;
+  exp_avg = at::zeros({bucket->numel()}, at::kFloat);
+  exp_avg_sq = at::zeros({bucket->numel()}, at::kFloat);
 }
 
 double Optimizer::gradient_norm() {
@@ -93,6 +97,7 @@ void Optimizer::step(int64_t step, double lr_factor, double grad_scale) {
                          .bias_correction2_sqrt = static_cast<float>(std::sqrt(1 - std::pow(arguments_.adam_beta2, t))),
                          .grad_scale = static_cast<float>(grad_scale)};
   for (Slot& slot : slots_) {
+    slot.ensure_moments();
     float* master = slot.master.mutable_data_ptr<float>();
     float* exp_avg = slot.exp_avg.mutable_data_ptr<float>();
     float* exp_avg_sq = slot.exp_avg_sq.mutable_data_ptr<float>();
@@ -118,9 +123,10 @@ void Optimizer::step(int64_t step, double lr_factor, double grad_scale) {
   }
 }
 
-std::vector<TensorSource> Optimizer::state() const {
+std::vector<TensorSource> Optimizer::state() {
   std::vector<TensorSource> sources;
-  for (const Slot& slot : slots_) {
+  for (Slot& slot : slots_) {
+    slot.ensure_moments();
     int64_t offset = 0;
     for (const Parameter* parameter : slot.bucket->parameters) {
       const auto add = [&](OptimizerPart part, const at::Tensor& flat) {
@@ -142,6 +148,7 @@ std::vector<TensorSource> Optimizer::state() const {
 
 void Optimizer::load_state(const SafetensorsReader& reader) {
   for (Slot& slot : slots_) {
+    slot.ensure_moments();
     int64_t offset = 0;
     for (const Parameter* parameter : slot.bucket->parameters) {
       const auto read = [&](OptimizerPart part, at::Tensor& flat) {

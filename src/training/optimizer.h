@@ -28,7 +28,7 @@ class Optimizer {
   void step(int64_t step, double lr_factor, double grad_scale);
 
   /// For write_training_state: master, exp_avg and exp_avg_sq of every trained parameter.
-  std::vector<TensorSource> state() const;
+  std::vector<TensorSource> state();
   /// Throws UserError where a tensor is missing or misshapen. Weights are set from the masters.
   void load_state(const SafetensorsReader& reader);
 
@@ -41,6 +41,8 @@ class Optimizer {
     Bucket* bucket;
     at::Tensor master, exp_avg, exp_avg_sq;  // float32 [numel]
     std::vector<Group> groups;
+
+    void ensure_moments();  // zero at first; made when the first step needs them, so that a run starts sooner
   };
 
   TrainingArguments arguments_;
