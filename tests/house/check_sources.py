@@ -20,10 +20,12 @@ ARROWS = {
     "models": {"base", "recipe", "text", "image", "data", "checkpoint"},
     "training": {"base", "recipe", "text", "image", "data", "checkpoint", "tracking", "models"},
     "generation": {"base", "recipe", "text", "image", "data", "checkpoint", "tracking", "models", "training"},
-    "cli": {"base", "recipe", "text", "image", "data", "checkpoint", "tracking", "models", "training", "generation"},
+    "evaluation": {"base", "recipe", "text", "image", "data", "checkpoint", "tracking", "models", "training", "generation"},
+    "report": {"base", "image", "tracking"},
+    "cli": {"base", "recipe", "text", "image", "data", "checkpoint", "tracking", "models", "training", "generation", "evaluation", "report"},
 }
 # LibTorch costs 0.3 s to load and seconds to compile: these see it, and of cli/ only the engine.
-SEES_LIBTORCH = {"models", "training", "generation"}
+SEES_LIBTORCH = {"models", "training", "generation", "evaluation"}
 LIBTORCH = re.compile(r'^\s*#\s*include\s*[<"](ATen|torch|c10|caffe2)/')
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([a-z_]+)/')
 # The front links recipe and base alone; what else it included would have to be linked as well.
