@@ -23,6 +23,10 @@ RgbImage decode_image(std::span<const std::byte> bytes);
 /// An 8-bit RGB PNG of `image`, for the demo's data set and for reports.
 std::string encode_png(const RgbImage& image);
 
+/// A baseline JPEG of `image`, `quality` 1 to 100 as libjpeg counts it, chroma at half resolution (4:2:0), without metadata; one component
+/// where the image has no colour. Decodes to the pixels that Pillow's save(quality=...) gives. Throws UserError past 65,500 pixels a side.
+std::string encode_jpeg(const RgbImage& image, int quality);
+
 /// PIL's bicubic resize with antialias (a = -0.5): two passes, each rounded to 8 bit. Bit-equal to Pillow 13: horizontal first, but
 /// vertical first where the height shrinks by more than twice what the width does (Pillow up to 12 always began with the horizontal pass).
 RgbImage resize_bicubic(const RgbImage& image, int64_t width, int64_t height);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <csetjmp>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 // jpeglib.h needs size_t and FILE from the headers above.
 #include <jerror.h>
@@ -125,6 +126,60 @@ class JpegReader {
   bool is_truncated_ = false, has_too_many_scans_ = false;
 };
 
+/// libjpeg-turbo into memory; its errors jump back into encode() as the reader's do.
+class JpegWriter {
+ public:
+  JpegWriter() {
+    cinfo_.err = jpeg_std_error(&errors_);
+    errors_.error_exit = [](j_common_ptr cinfo) {
+      auto* self = static_cast<JpegWriter*>(cinfo->client_data);
+      cinfo->err->format_message(cinfo, self->message_);
+      std::longjmp(self->jump_, 1);
+    };
+    errors_.output_message = [](j_common_ptr) {};
+    jpeg_create_compress(&cinfo_);
+    cinfo_.client_data = this;
+  }
+  ~JpegWriter() {
+    jpeg_destroy_compress(&cinfo_);
+    std::free(buffer_);
+  }
+  JpegWriter(const JpegWriter&) = delete;
+  JpegWriter& operator=(const JpegWriter&) = delete;
+
+  /// `samples`: [height, width, components], components 1 (grey) or 3 (RGB).
+  bool encode(const uint8_t* samples, int64_t width, int64_t height, int components, int quality) {
+    if (setjmp(jump_) != 0) return false;
+    jpeg_mem_dest(&cinfo_, &buffer_, &size_);
+    cinfo_.image_width = static_cast<JDIMENSION>(width);
+    cinfo_.image_height = static_cast<JDIMENSION>(height);
+    cinfo_.input_components = components;
+    cinfo_.in_color_space = components == 1 ? JCS_GRAYSCALE : JCS_RGB;
+    jpeg_set_defaults(&cinfo_);
+    jpeg_set_quality(&cinfo_, quality, TRUE);
+    cinfo_.dct_method = JDCT_ISLOW;
+    cinfo_.optimize_coding = TRUE;  // Huffman tables of this image: smaller by some percent, the same pixels
+    jpeg_start_compress(&cinfo_, TRUE);
+    while (cinfo_.next_scanline < cinfo_.image_height) {
+      JSAMPROW rows[1] = {const_cast<JSAMPROW>(samples + static_cast<int64_t>(cinfo_.next_scanline) * width * components)};
+      jpeg_write_scanlines(&cinfo_, rows, 1);
+    }
+    jpeg_finish_compress(&cinfo_);
+    return true;
+  }
+
+  std::string bytes() const { return {reinterpret_cast<const char*>(buffer_), size_}; }
+  const char* message() const { return message_; }
+
+ private:
+  jpeg_compress_struct cinfo_{};
+  jpeg_error_mgr errors_{};
+  unsigned char* buffer_ = nullptr;  // libjpeg allocates it with malloc and leaves it to its caller
+  unsigned long size_ = 0;
+  std::jmp_buf jump_;
+  char message_[JMSG_LENGTH_MAX] = "";
+};
+
 /// Pillow's cmyk2rgb after its "CMYK;I": the file's values are taken as inverted, as Adobe writes them, marker or not.
 void convert_inverted_cmyk(const uint8_t* cmyk, int64_t width, uint8_t* rgb) {
   for (int64_t x = 0; x < width; ++x, cmyk += 4, rgb += 3) {
@@ -165,6 +220,28 @@ RgbImage decode_jpeg(std::span<const std::byte> bytes) {
     }
   }
   return image;
+}
+
+std::string encode_jpeg(const RgbImage& image, int quality) {
+  if (image.width > JPEG_MAX_DIMENSION || image.height > JPEG_MAX_DIMENSION) {
+    throw UserError("too large an image for a JPEG",
+                    {.found = fmt::format("{} x {} pixels; at most {} a side", image.width, image.height, JPEG_MAX_DIMENSION),
+                     .fix = "write it as PNG"});
+  }
+  std::vector<uint8_t> grey;
+  bool is_grey = true;
+  for (size_t i = 0; is_grey && i < image.pixels.size(); i += 3) {
+    is_grey = image.pixels[i] == image.pixels[i + 1] && image.pixels[i] == image.pixels[i + 2];
+  }
+  if (is_grey) {
+    grey.reserve(image.pixels.size() / 3);
+    for (size_t i = 0; i < image.pixels.size(); i += 3) grey.push_back(image.pixels[i]);
+  }
+  JpegWriter writer;
+  if (!writer.encode(is_grey ? grey.data() : image.pixels.data(), image.width, image.height, is_grey ? 1 : 3, quality)) {
+    throw UserError("cannot encode an image as JPEG", {.found = writer.message()});
+  }
+  return writer.bytes();
 }
 
 }  // namespace multimeditron

@@ -80,15 +80,5 @@ TEST(DecodeImage, SurvivesCutAndDamagedFiles) {
   }
 }
 
-TEST(EncodePng, IsDecodedToTheSamePixels) {
-  RgbImage image{31, 7, {}};
-  for (int i = 0; i < 31 * 7 * 3; ++i) image.pixels.push_back(static_cast<uint8_t>(i * 37 + i / 11));
-  const std::string png = encode_png(image);
-  const RgbImage again = decode_image(bytes_of(png));
-  EXPECT_EQ(again.width, 31);
-  EXPECT_EQ(again.height, 7);
-  EXPECT_EQ(again.pixels, image.pixels);
-}
-
 }  // namespace
 }  // namespace multimeditron

@@ -279,7 +279,15 @@ for source, cls, config in [
         "sum": float(pixels.astype(np.float64).sum()), "first": [float(x) for x in pixels.reshape(-1)[:8]],
     })  # fmt: skip
 
-goldens = {"decoded": decoded, "resized": resized, "processed": processed}
+encoded = []
+for size, quality, channels in [((64, 48), 80, 3), ((61, 43), 35, 3), ((17, 23), 95, 3), ((61, 43), 80, 1), ((1, 1), 75, 3), ((200, 3), 100, 1)]:
+    pixels = pattern(*size)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if channels == 1 else pixels).save(buffer, "JPEG", quality=quality)
+    rgb = np.asarray(Image.open(buffer).convert("RGB"))
+    encoded.append({"from": size, "quality": quality, "channels": channels, "rgb_sha256": sha(rgb)})
+
+goldens = {"decoded": decoded, "resized": resized, "processed": processed, "encoded": encoded}
 text = ",\n".join(f'"{key}": [\n' + ",\n".join(json.dumps(entry) for entry in entries) + "\n]" for key, entries in goldens.items())
 (OUT / "goldens.json").write_text("{\n" + text + "\n}\n")
 print(len(files), "files,", sum(len(data) for _, data, _ in files), "bytes")
