@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -13,41 +15,67 @@ struct Pose {
   double shift_x = 0, shift_y = 0, scale = 1, angle = 0;
 };
 
-/// A grey picture, painted in coordinates in which the picture is [-1, 1] x [-1, 1], x to the right, y down, before the pose.
+/// A grey picture, or one of a picture's three colours. It is painted in coordinates whose unit is half the shorter edge and whose origin
+/// is the centre, x to the right, y down, before the pose: [-1, 1] x [-1, 1] is what a square crop leaves.
 class Canvas {
  public:
-  Canvas(int64_t side, const Pose& pose);
+  Canvas(int64_t width, int64_t height, const Pose& pose);
 
-  /// Where a pixel lies before the pose.
   struct Point {
     double x = 0, y = 0;
   };
-  /// Every pixel becomes function(point, its old value).
+  /// Every pixel becomes function(where it lies before the pose, its old value).
   template <class Function>
   void paint(const Function& function) {
-    for (int64_t i = 0; i < side_ * side_; ++i) values_[i] = function(point(i), values_[i]);
+    for (int64_t row = 0; row < height_; ++row) {
+      for (int64_t column = 0; column < width_; ++column) {
+        double& value = values_[row * width_ + column];
+        value = function(point(row, column), value);
+      }
+    }
   }
 
-  /// An ellipse of brightness `value`, blended in over its soft border (a share of its radius).
+  /// An ellipse of brightness `value`, blended in over its soft border (a share of its radius). `wobble` makes the outline uneven by that
+  /// share of the radius.
   struct Ellipse {
-    double x = 0, y = 0, radius_x = 0, radius_y = 0, angle = 0, softness = 0.08;
+    double x = 0, y = 0, radius_x = 0, radius_y = 0, angle = 0, softness = 0.08, wobble = 0, phase = 0;
   };
   void fill(const Ellipse& ellipse, double value);
-  /// Adds a bell of height `value` instead of covering.
-  void add_bell(const Ellipse& ellipse, double value);
 
-  /// (value - 0.5) * contrast + 0.5 + brightness, then noise of the given standard deviation, then 8 bit.
-  RgbImage develop(double contrast, double brightness, double noise, Random& random) const;
+  /// Gaussian of `deviation` pixels; edges repeat.
+  void blur(double deviation);
+
+  int64_t width() const { return width_; }
+  int64_t height() const { return height_; }
+  const std::vector<double>& values() const { return values_; }
 
  private:
-  Point point(int64_t pixel) const;
+  Point point(int64_t row, int64_t column) const {
+    const double x = static_cast<double>(column) * unit_ - offset_x_, y = static_cast<double>(row) * unit_ - offset_y_;
+    return {cos_ * x + sin_ * y, cos_ * y - sin_ * x};
+  }
 
-  int64_t side_;
-  Pose pose_;
-  std::vector<double> values_;  // [side, side], 0 black, 1 white
+  int64_t width_, height_;
+  double unit_, offset_x_, offset_y_, cos_, sin_;
+  std::vector<double> values_;  // [height, width], 0 black, 1 white
 };
 
 /// Distance from an ellipse's centre in units of its radii: 1 on its border.
 double elliptic_radius(const Canvas::Ellipse& ellipse, const Canvas::Point& point);
+/// How much of a pixel at `elliptic_radius` an ellipse covers: 1 inside, 0 outside.
+inline double cover(const Canvas::Ellipse& ellipse, double radius) {
+  return std::clamp((1 - radius) / ellipse.softness + 0.5, 0.0, 1.0);
+}
+
+/// What happens to a picture between the body and the file.
+struct Exposure {
+  double contrast = 1, brightness = 0;
+  double blur = 0;   ///< standard deviation in pixels
+  double noise = 0;  ///< standard deviation, of black to white = 1
+};
+
+/// One canvas gives a grey picture, three (red, green, blue) a coloured one: blurred, then (value - 0.5) * contrast + 0.5 + brightness,
+/// then noise, then 8 bit.
+RgbImage develop(std::vector<Canvas> planes, const Exposure& exposure, Random& random);
 
 }  // namespace multimeditron::demo

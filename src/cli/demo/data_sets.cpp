@@ -2,16 +2,18 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <functional>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "base/file.h"
-#include "cli/demo/studies.h"
+#include "base/json.h"
+#include "cli/demo/contact_sheet.h"
+#include "cli/demo/phantoms.h"
 #include "data/dataset_writer.h"
 #include "data/parallel.h"
-#include "image/image.h"
 #include "text/tokenizer.h"
 
 namespace multimeditron::demo {
@@ -19,15 +21,37 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Words and picture of a study come from streams of their own: another wording leaves the picture as it is.
-constexpr uint64_t kPicture = 0, kWording = 1;
+// Words and file of a study come from streams of their own: another wording leaves the picture as it is. The picture's are below 16.
+constexpr uint64_t kWording = 16, kFile = 17;
+
+constexpr const char* kLicense = R"(# Licence of these pictures and texts
+
+Every picture and every sentence in this folder was made by the program `multimeditron demo` out of random numbers. The pictures look like
+medical images but show nobody: no patient, no scanner and no archive had a part in them, and nothing about a disease can be learnt from
+them. They are for trying out and testing software.
+
+They may be used, changed and passed on by anyone, for any purpose, without asking and without naming the source; as far as there are any
+rights in them, those are waived (CC0 1.0). They come without warranty of any kind. The program that draws them is under Apache 2.0.
+)";
 
 Random wording(const Study& study) {
   return Random(derive_seed(study.seed, kWording, 0));
 }
 
-Attachment picture(const Study& study) {
-  return {"image", encode_png(render_phantom(study.kind, study.finding, derive_seed(study.seed, kPicture, 0))), ""};
+struct Picture {
+  std::string bytes;
+  const char* extension;
+};
+
+Picture picture(const Study& study) {
+  Random random(derive_seed(study.seed, kFile, 0));
+  const RgbImage image = render(study);
+  if (random.index(2) == 0) return {encode_png(image), "png"};
+  return {encode_jpeg(image, static_cast<int>(75 + random.index(21))), "jpg"};
+}
+
+Attachment attachment(const Study& study) {
+  return {"image", picture(study).bytes, ""};
 }
 
 /// The turns of one conversation; the image stands in front of the first question.
@@ -38,29 +62,39 @@ void add_turn(Row& row, const std::string& question, const std::string& answer) 
 }
 
 std::string request(Random& random) {
-  static constexpr std::array<const char*, 3> kRequests = {"Describe the image.", "What do you see?", "Write a short report."};
-  return kRequests[random.index(static_cast<int64_t>(kRequests.size()))];
+  static constexpr std::array<const char*, 4> kRequests = {"Describe the image.", "What do you see?", "Write a short report.",
+                                                           "What does the image show?"};
+  return random.choose(kRequests);
 }
 
 /// Every third report is to be repeated, the way that stage 1 asks for it; the others are asked about, as in stage 2.
 Row text_row(const Study& study) {
   Random random = wording(study);
   Row row;
+  const std::string report = caption(study, random);
   if (random.index(3) == 0) {
-    const std::string report = caption(study, random);
     add_turn(row, fmt::format("{} {}", report, request(random)), report);
     return row;
   }
-  const std::vector<Topic> topics = topics_of(study);
-  const Question question = ask(topics[random.index(static_cast<int64_t>(topics.size()))], study, random);
-  add_turn(row, fmt::format("{} {}", caption(study, random), question.question), question.answer);
+  for (const Topic topic : conversation_topics(study, random)) {
+    const Question question = ask(topic, study, random);
+    add_turn(row, row.conversations.empty() ? fmt::format("{} {}", report, question.question) : question.question, question.answer);
+  }
+  return row;
+}
+
+Row pair_row(const Study& study) {
+  Random random = wording(study);
+  Row row;
+  row.text = caption(study, random);
+  row.modalities.push_back(attachment(study));
   return row;
 }
 
 Row alignment_row(const Study& study) {
   Random random = wording(study);
   Row row;
-  row.modalities.push_back(picture(study));
+  row.modalities.push_back(attachment(study));
   const std::string question = request(random);
   add_turn(row, question, caption(study, random));
   return row;
@@ -68,78 +102,86 @@ Row alignment_row(const Study& study) {
 
 Row instruction_row(const Study& study) {
   Random random = wording(study);
-  std::vector<Topic> topics = {Topic::kKind, Topic::kFinding};
-  if (random.index(2) == 1) std::swap(topics[0], topics[1]);
-  // The side betrays that there is a finding: asked after that question, or instead of it.
-  if (study.finding != Finding::kNone && random.index(2) == 1) {
-    topics = {Topic::kSide, Topic::kKind};
-  } else if (study.finding != Finding::kNone) {
-    topics.push_back(Topic::kSide);
-  }
   Row row;
-  row.modalities.push_back(picture(study));
-  for (const Topic topic : topics) {
+  row.modalities.push_back(attachment(study));
+  for (const Topic topic : conversation_topics(study, random)) {
     const Question question = ask(topic, study, random);
     add_turn(row, question.question, question.answer);
   }
   return row;
 }
 
-void write(const fs::path& folder, const std::function<void(DatasetWriter&)>& fill) {
+int num_threads() {
+  return static_cast<int>(std::thread::hardware_concurrency());
+}
+
+/// `fill` makes a folder beside `folder`, which then takes its name.
+void write_whole(const fs::path& folder, const std::function<void(const fs::path&)>& fill) {
   if (fs::exists(folder)) return;
   const fs::path partial = folder.string() + ".partial";
   fs::remove_all(partial);
   fs::create_directories(folder.parent_path());
-  DatasetWriter writer(partial);
-  fill(writer);
-  writer.close();
+  fill(partial);
   fs::rename(partial, folder);
+}
+
+void write_rows(const fs::path& folder, uint64_t seed, Split split, int64_t count, Row (*make_row)(const Study&)) {
+  write_whole(folder, [&](const fs::path& partial) {
+    DatasetWriter writer(partial);
+    std::vector<Row> rows(count);
+    for_each_parallel(count, num_threads(), [&](int64_t i) { rows[i] = make_row(make_study(seed, split, i)); });
+    for (const Row& row : rows) writer.add(row);
+    writer.close();
+  });
+}
+
+void write_test(const fs::path& folder, uint64_t seed, int64_t count) {
+  write_whole(folder / "test-images", [&](const fs::path& partial) {
+    fs::create_directories(partial);
+    for_each_parallel(count, num_threads(), [&](int64_t i) {
+      const Picture each = picture(make_study(seed, Split::kTest, i));
+      write_file_atomic(partial / fmt::format("{:04}.{}", i + 1, each.extension), each.bytes);
+    });
+  });
+  if (fs::exists(folder / "test.jsonl")) return;
+  std::string lines;
+  int64_t id = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const Study study = make_study(seed, Split::kTest, i);
+    std::string image = fmt::format("test-images/{:04}.png", i + 1);
+    if (!fs::exists(folder / image)) image = fmt::format("test-images/{:04}.jpg", i + 1);
+    Random random = wording(study);
+    for (const Topic topic : topics_of(study)) {
+      const Question question = ask(topic, study, random);
+      const Json line = {{"id", fmt::format("{:05}", ++id)},
+                         {"image", image},
+                         {"question", question.question},
+                         {"answer", question.answer},
+                         {"kind", to_string(topic)}};
+      lines += line.dump() + "\n";
+    }
+  }
+  write_file_atomic(folder / "test.jsonl", lines);
 }
 
 }  // namespace
 
 void write_data_sets(const fs::path& folder, uint64_t seed, const DataSetSizes& sizes) {
-  const auto write_rows = [&](const char* name, Split split, int64_t count, Row (*make_row)(const Study&)) {
-    write(folder / name, [&](DatasetWriter& writer) {
-      std::vector<Row> rows(count);
-      for_each_parallel(count, static_cast<int>(std::thread::hardware_concurrency()),
-                        [&](int64_t i) { rows[i] = make_row(make_study(seed, split, i)); });
-      for (const Row& row : rows) writer.add(row);
-    });
-  };
-  write_rows("text", Split::kText, sizes.texts, text_row);
-  write_rows("alignment", Split::kAlignment, sizes.captions, alignment_row);
-  write_rows("instructions", Split::kInstructions, sizes.instructions, instruction_row);
-  write(folder / "test", [&](DatasetWriter& writer) {
-    for (int64_t i = 0; i < sizes.test_images; ++i) {
-      const Study study = make_study(seed, Split::kTest, i);
-      Random random = wording(study);
-      const Attachment image = picture(study);
-      for (const Topic topic : topics_of(study)) {
-        const Question question = ask(topic, study, random);
-        Row row;
-        row.modalities.push_back(image);
-        add_turn(row, question.question, question.answer);
-        writer.add(row);
-      }
-    }
-  });
-}
-
-void write_sample_images(const fs::path& folder, uint64_t seed, int64_t count) {
   fs::create_directories(folder);
-  for (int64_t i = 0; i < count; ++i) {
-    const fs::path file = folder / fmt::format("test-{}.png", i + 1);
-    if (!fs::exists(file)) write_file_atomic(file, picture(make_study(seed, Split::kTest, i)).bytes);
-  }
+  if (!fs::exists(folder / "LICENSE.md")) write_file_atomic(folder / "LICENSE.md", kLicense);
+  if (!fs::exists(folder / "contact-sheet.png")) write_file_atomic(folder / "contact-sheet.png", encode_png(contact_sheet(seed)));
+  write_rows(folder / "text", seed, Split::kText, sizes.texts, text_row);
+  write_rows(folder / "pairs", seed, Split::kPairs, sizes.pairs, pair_row);
+  write_rows(folder / "alignment", seed, Split::kAlignment, sizes.captions, alignment_row);
+  write_rows(folder / "instructions", seed, Split::kInstructions, sizes.instructions, instruction_row);
+  write_test(folder, seed, sizes.test_images);
 }
 
 void train_tokenizer(const fs::path& folder, uint64_t seed, int64_t num_texts) {
   std::vector<std::string> texts = {"system user assistant"};
-  const auto add = [&](const Row& row) {
-    for (const Message& message : row.conversations) texts.push_back(message.content);
-  };
-  for (int64_t i = 0; i < num_texts; ++i) add(text_row(make_study(seed, Split::kText, i)));
+  for (int64_t i = 0; i < num_texts; ++i) {
+    for (const Message& message : text_row(make_study(seed, Split::kText, i)).conversations) texts.push_back(message.content);
+  }
   train_byte_level_bpe(texts, 512, folder);
 }
 

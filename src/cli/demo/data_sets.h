@@ -8,23 +8,24 @@ namespace multimeditron::demo {
 /// The token that stands for an image in a text.
 inline constexpr const char* kAttachmentToken = "<|reserved_special_token_0|>";
 
-/// Numbers of studies; a multiple of sixteen is balanced.
+/// Numbers of studies; a multiple of sixty (kStudiesPerBlock) is balanced.
 struct DataSetSizes {
-  int64_t texts = 1600, captions = 1600, instructions = 3200, test_images = 64;
+  int64_t texts = 2400, pairs = 2400, captions = 1200, instructions = 2400, test_images = 180;
 };
 
-/// Writes `folder`/{text,alignment,instructions,test}, each a folder as `datasets.save_to_disk` makes it:
-///   text          a report, and a question on it or the wish to repeat it; no images (for the warm-up)
+/// Writes into `folder` what a user's own data would look like, drawn from `seed`. Folders as `datasets.save_to_disk` makes them:
+///   text          reports with questions on them, or the wish to repeat them; no images (for the warm-up)
+///   pairs         `text` a caption, `modalities` its image (for contrastive training)
 ///   alignment     an image, "Describe the image." and its caption
-///   instructions  an image, and two or three questions with their answers in one conversation
-///   test          an image, one question and its answer; every question of an image is a row
-/// Those that exist are left alone; a folder appears whole or not at all.
+///   instructions  an image, and one to five questions with their answers in one conversation
+/// and the test draw:
+///   test.jsonl    a line a question: {"id", "image": "test-images/0001.png", "question", "answer", "kind": "kind of image"}
+///   test-images/  its images
+/// About half of the images are PNG, half JPEG. Beside them LICENSE.md and contact-sheet.png. What exists is left alone; a folder or file
+/// appears whole or not at all.
 void write_data_sets(const std::filesystem::path& folder, uint64_t seed, const DataSetSizes& sizes = {});
 
-/// Writes the first `count` test images as `folder`/test-1.png and so on, to look at and to ask about.
-void write_sample_images(const std::filesystem::path& folder, uint64_t seed, int64_t count);
-
 /// Trains a byte-level BPE on `num_texts` studies' reports and questions and writes the tokenizer's files into `folder`.
-void train_tokenizer(const std::filesystem::path& folder, uint64_t seed, int64_t num_texts = 1600);
+void train_tokenizer(const std::filesystem::path& folder, uint64_t seed, int64_t num_texts = 1800);
 
 }  // namespace multimeditron::demo

@@ -1,22 +1,16 @@
 #pragma once
 
-#include <array>
-#include <cstdint>
-
+#include "cli/demo/studies.h"
 #include "image/image.h"
 
 namespace multimeditron::demo {
 
-enum class Kind { kCt, kMri, kUltrasound, kXray };
-inline constexpr std::array<Kind, 4> kKinds = {Kind::kCt, Kind::kMri, Kind::kUltrasound, Kind::kXray};
-
-/// Halves of the image as it is seen, not of the patient.
-enum class Finding { kNone, kLeft, kRight };
-
-/// A drawing that has the look of a medical image, and nobody's: body outline, organs, noise of the kind.
-///   CT: axial abdomen, the finding a bright lesion. MRI: axial brain, a bright lesion. Ultrasound: sector with speckle, a dark cyst.
-///   X-ray: frontal chest, an opacity in a lung.
-/// Position, size, shape, contrast and noise are drawn from `seed`; the same arguments give the same bytes. 64 to 80 pixels a side.
-RgbImage render_phantom(Kind kind, Finding finding, uint64_t seed);
+/// A drawing of a study: what has the look of a medical image, and is nobody's, or coloured shapes on a ground.
+///   CT: axial abdomen, bright lesions in an organ. MRI: axial brain, bright lesions. Ultrasound: sector with speckle, dark cysts.
+///   X-ray: frontal chest, opacities in a lung.
+/// Everything but the facts (position, outline, contrast, brightness, noise, blur, number of pixels) follows from the study's seed: the
+/// same study gives the same bytes, and the same seed without the finding the same body. 96 to 160 pixels a side, the longer edge at
+/// most 1.15 times the shorter; a centred square crop loses nothing that matters.
+RgbImage render(const Study& study);
 
 }  // namespace multimeditron::demo

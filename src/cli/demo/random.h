@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <iterator>
 #include <random>
+#include <utility>
 
 namespace multimeditron::demo {
 
@@ -17,6 +19,16 @@ class Random {
   int64_t index(int64_t n) { return static_cast<int64_t>(uniform() * static_cast<double>(n)); }
   /// N(0, 1), by the Box-Muller transform.
   double normal();
+
+  template <class Choices>
+  const auto& choose(const Choices& choices) {
+    return choices[static_cast<size_t>(index(static_cast<int64_t>(std::size(choices))))];
+  }
+  /// Fisher-Yates.
+  template <class Values>
+  void shuffle(Values& values) {
+    for (int64_t i = static_cast<int64_t>(std::size(values)) - 1; i > 0; --i) std::swap(values[i], values[index(i + 1)]);
+  }
 
  private:
   std::mt19937_64 engine_;

@@ -1,109 +1,101 @@
 #include "cli/demo/studies.h"
 
-#include <fmt/format.h>
-
-#include <span>
+#include <utility>
 
 namespace multimeditron::demo {
 namespace {
 
-/// How reports and answers speak of a kind of image.
-struct Words {
-  const char* answer;
-  std::array<const char*, 3> names;
-  std::array<const char*, 2> findings;
-};
+constexpr uint64_t kDesign = 16;  // streams of the seed below it are the splits' studies
+constexpr int64_t kPerBlock = kStudiesPerBlock / static_cast<int64_t>(kKinds.size());
 
-const Words& words(Kind kind) {
-  static const Words kCt{
-      "CT", {"Axial CT of the abdomen", "CT slice through the abdomen", "Abdominal CT"}, {"a bright lesion", "a dense lesion"}};
-  static const Words kMri{
-      "MRI", {"Axial MRI of the brain", "MRI slice of the head", "Brain MRI"}, {"a bright lesion", "a lesion of high signal"}};
-  static const Words kUltrasound{
-      "ultrasound", {"Ultrasound of soft tissue", "Ultrasound scan", "Ultrasound sector"}, {"a dark cyst", "a round cyst"}};
-  static const Words kXray{"X-ray", {"Frontal chest X-ray", "X-ray of the chest", "Chest X-ray"}, {"an opacity", "a hazy opacity"}};
-  switch (kind) {
-    case Kind::kCt:
-      return kCt;
-    case Kind::kMri:
-      return kMri;
-    case Kind::kUltrasound:
-      return kUltrasound;
-    case Kind::kXray:
-      break;
+/// `count` values in random order, each of `levels` equally often.
+template <class Level, size_t n>
+std::vector<Level> balanced(const std::array<Level, n>& levels, int64_t count, Random& random) {
+  std::vector<Level> values(count);
+  for (int64_t i = 0; i < count; ++i) values[i] = levels[static_cast<size_t>(i) % n];
+  random.shuffle(values);
+  return values;
+}
+
+using Place = std::pair<Region, Side>;
+
+/// Where the findings of `count` images lie.
+std::vector<Place> places(Kind kind, int64_t count, Random& random) {
+  if (kind == Kind::kCt) {
+    constexpr std::array<Place, 6> kPlaces = {Place{Region::kLiver, Side::kLeft},   Place{Region::kLiver, Side::kLeft},
+                                              Place{Region::kSpleen, Side::kRight}, Place{Region::kSpleen, Side::kRight},
+                                              Place{Region::kKidney, Side::kLeft},  Place{Region::kKidney, Side::kRight}};
+    return balanced(kPlaces, count, random);
   }
-  return kXray;
+  const std::array<Region, 2> regions = kind == Kind::kMri          ? std::array{Region::kFrontalLobe, Region::kOccipitalLobe}
+                                        : kind == Kind::kUltrasound ? std::array{Region::kNearField, Region::kFarField}
+                                                                    : std::array{Region::kUpperLung, Region::kLowerLung};
+  const std::vector<Region> region = balanced(regions, count, random);
+  const std::vector<Side> side = balanced(std::array{Side::kLeft, Side::kRight}, count, random);
+  std::vector<Place> places;
+  for (int64_t i = 0; i < count; ++i) places.emplace_back(region[i], side[i]);
+  return places;
 }
 
-std::string choose(std::span<const char* const> choices, Random& random) {
-  return choices[random.index(static_cast<int64_t>(choices.size()))];
-}
-
-const char* side(Finding finding) {
-  return finding == Finding::kLeft ? "left" : "right";
-}
-
-std::string capitalised(std::string text) {
-  text[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(text[0])));
-  return text;
+/// The findings of a block's images of one kind.
+std::vector<std::optional<Finding>> design(Kind kind, Random& random) {
+  const bool is_drawing = kind == Kind::kDrawing;
+  const int64_t count = is_drawing ? kPerBlock : kPerBlock / 2;
+  const std::vector<Size> sizes = balanced(std::array{Size::kSmall, Size::kLarge}, count, random);
+  const std::vector<int64_t> counts = balanced(std::array<int64_t, 3>{1, 2, 3}, count, random);
+  const std::vector<Shape> shapes = balanced(std::array{Shape::kCircle, Shape::kSquare, Shape::kTriangle, Shape::kStar}, kPerBlock, random);
+  const std::vector<Colour> colours = balanced(std::array{Colour::kRed, Colour::kGreen, Colour::kBlue, Colour::kYellow}, kPerBlock, random);
+  const std::vector<Place> where = places(kind, count, random);
+  std::vector<std::optional<Finding>> findings(kPerBlock);
+  for (int64_t i = 0; i < count; ++i) findings[i] = Finding{where[i].second, sizes[i], counts[i], where[i].first, shapes[i], colours[i]};
+  random.shuffle(findings);
+  return findings;
 }
 
 }  // namespace
 
 Study make_study(uint64_t seed, Split split, int64_t index) {
-  constexpr std::array<Finding, 4> kFindings = {Finding::kLeft, Finding::kNone, Finding::kRight, Finding::kNone};
-  return {kKinds[index % 4], kFindings[(index + index / 4) % 4],
-          derive_seed(seed, static_cast<uint64_t>(split), static_cast<uint64_t>(index))};
-}
-
-const char* to_string(Topic topic) {
-  switch (topic) {
-    case Topic::kKind:
-      return "kind of image";
-    case Topic::kFinding:
-      return "finding present";
-    case Topic::kSide:
-      break;
-  }
-  return "side of finding";
-}
-
-std::string caption(const Study& study, Random& random) {
-  static constexpr std::array<const char*, 3> kNothing = {"No finding.", "Nothing abnormal is seen.", "Normal image."};
-  const std::string name = choose(words(study.kind).names, random);
-  if (study.finding == Finding::kNone) return fmt::format("{}. {}", name, choose(kNothing, random));
-  const std::string finding = choose(words(study.kind).findings, random);
-  switch (random.index(3)) {
-    case 0:
-      return fmt::format("{}. {} lies on the {}.", name, capitalised(finding), side(study.finding));
-    case 1:
-      return fmt::format("{}. There is {} on the {} side.", name, finding, side(study.finding));
-    default:
-      return fmt::format("{} with {} on the {}.", name, finding, side(study.finding));
-  }
+  const auto num_kinds = static_cast<int64_t>(kKinds.size());
+  const int64_t kind = index % num_kinds, block = index / kStudiesPerBlock;
+  const auto stream = static_cast<uint64_t>(split);
+  Random random(derive_seed(seed, kDesign + stream, static_cast<uint64_t>(block * num_kinds + kind)));
+  return {kKinds[static_cast<size_t>(kind)], design(kKinds[static_cast<size_t>(kind)], random)[index % kStudiesPerBlock / num_kinds],
+          derive_seed(seed, stream, static_cast<uint64_t>(index))};
 }
 
 std::vector<Topic> topics_of(const Study& study) {
-  if (study.finding == Finding::kNone) return {Topic::kKind, Topic::kFinding};
-  return {Topic::kKind, Topic::kFinding, Topic::kSide};
+  if (study.kind == Kind::kDrawing) return {Topic::kKind, Topic::kShape, Topic::kColour, Topic::kCount, Topic::kSide, Topic::kSize};
+  if (!study.finding) return {Topic::kKind, Topic::kFinding};
+  return {Topic::kKind, Topic::kFinding, Topic::kSide, Topic::kSize, Topic::kCount, Topic::kOrgan};
 }
 
-Question ask(Topic topic, const Study& study, Random& random) {
-  static constexpr std::array<const char*, 3> kKindQuestions = {"What kind of image is this?", "Which imaging technique is this?",
-                                                                "How was this image made?"};
-  static constexpr std::array<const char*, 3> kFindingQuestions = {"Is there a finding?", "Does the image show anything abnormal?",
-                                                                   "Is something abnormal visible?"};
-  static constexpr std::array<const char*, 3> kSideQuestions = {"On which side is the finding?", "Which side of the image is abnormal?",
-                                                                "Where is the finding, left or right?"};
-  switch (topic) {
-    case Topic::kKind:
-      return {topic, choose(kKindQuestions, random), words(study.kind).answer};
-    case Topic::kFinding:
-      return {topic, choose(kFindingQuestions, random), study.finding == Finding::kNone ? "no" : "yes"};
-    case Topic::kSide:
-      break;
+std::vector<Topic> conversation_topics(const Study& study, Random& random) {
+  const bool is_drawing = study.kind == Kind::kDrawing;
+  // Every other question betrays something of the kind, so that is asked first or not at all, of each kind as often: in 5 of 8
+  // conversations. The finding is asked as often, and in the same places, whether there is one or not.
+  const int64_t pattern = random.index(8);
+  std::vector<Topic> topics;
+  if (pattern < 3) {
+    topics = {Topic::kKind};
+    if (!is_drawing) topics.push_back(Topic::kFinding);
+  } else if (pattern < 5 && !is_drawing) {
+    topics = {Topic::kFinding};
+  } else if (!study.finding || pattern < (is_drawing ? 5 : 6)) {
+    topics = {Topic::kKind};
   }
-  return {topic, choose(kSideQuestions, random), side(study.finding)};
+  if (!study.finding) return topics;
+
+  std::vector<Topic> rest = {Topic::kSide, Topic::kSize, Topic::kCount};
+  if (is_drawing) {
+    rest.insert(rest.end(), {Topic::kShape, Topic::kColour});
+  } else if (study.kind == Kind::kCt) {
+    if (random.index(2) == 1) rest[0] = Topic::kOrgan;  // the liver and the spleen betray their side
+  } else {
+    rest.push_back(Topic::kOrgan);
+  }
+  random.shuffle(rest);
+  topics.insert(topics.end(), rest.begin(), rest.begin() + 3);
+  return topics;
 }
 
 }  // namespace multimeditron::demo
