@@ -28,19 +28,19 @@ std::string repeat(const char* text, size_t count) {
   return result;
 }
 
-double share_done(const StepRecord& record) {
-  if (record.total_steps <= 0) return 0;
-  return std::clamp(static_cast<double>(record.step) / static_cast<double>(record.total_steps), 0.0, 1.0);
+double share_done(int64_t done, int64_t total) {
+  if (total <= 0) return 0;
+  return std::clamp(static_cast<double>(done) / static_cast<double>(total), 0.0, 1.0);
 }
 
-std::string position(const StepRecord& record) {
-  const std::string total = fmt::format("{}", record.total_steps);
-  return fmt::format("{:>{}}/{}", record.step, total.size(), total);
+std::string position(int64_t done, int64_t total) {
+  const std::string last = fmt::format("{}", total);
+  return fmt::format("{:>{}}/{}", done, last.size(), last);
 }
 
 /// Rounded down: 100 % is said when all is done.
-std::string percent(const StepRecord& record) {
-  return fmt::format("{:3}%", static_cast<int>(std::floor(share_done(record) * 100)));
+std::string percent(double share) {
+  return fmt::format("{:3}%", static_cast<int>(std::floor(share * 100)));
 }
 
 std::string loss_text(double loss) {
@@ -63,6 +63,12 @@ std::string speed_text(double tokens_per_s) {
   return fmt::format("{:.2f}M", tokens_per_s / 1e6);
 }
 
+/// Items a second, which may be far below one.
+std::string rate_text(int64_t done, double elapsed_s) {
+  const double rate = static_cast<double>(done) / elapsed_s;
+  return (rate < 10 ? fmt::format("{:.{}f}", rate, rate < 1 ? 2 : 1) : speed_text(rate)) + "/s";
+}
+
 std::string bar(double share, size_t width, const LineStyle& style) {
   const size_t halves = static_cast<size_t>(std::floor(share * static_cast<double>(2 * width)));
   const size_t full = halves / 2;
@@ -81,26 +87,11 @@ struct Piece {
   size_t width() const { return columns(label) + (label.empty() ? 0 : 1) + columns(value); }
 };
 
-}  // namespace
+constexpr int kBar = 2;  // the importance of the bar, and what tells it from the other pieces
 
-std::string format_clock(double seconds) {
-  const int64_t total = std::isfinite(seconds) && seconds > 0 ? static_cast<int64_t>(std::min(seconds, 3.6e9)) : 0;
-  if (total < 3600) return fmt::format("{}:{:02}", total / 60, total % 60);
-  return fmt::format("{}:{:02}:{:02}", total / 3600, total / 60 % 60, total % 60);
-}
-
-std::string terminal_line(const StepRecord& record, double elapsed_s, double remaining_s, const LineStyle& style) {
+/// What fits of `pieces` into one line, the bar as wide as there is room for. The first piece stays longest.
+std::string fit(std::vector<Piece> pieces, double share, const LineStyle& style) {
   constexpr size_t kSmallestBar = 8, kLargestBar = 30, kGap = 2;
-  constexpr int kBar = 2;
-  std::vector<Piece> pieces = {{"", position(record), 9},
-                               {"", percent(record), 1},
-                               {"", "", kBar},
-                               {"loss", loss_text(record.loss), 8},
-                               {"lr", fmt::format("{:.2e}", record.learning_rate), 4},
-                               {"norm", norm_text(record.grad_norm), 3}};
-  if (record.tokens_per_s > 0) pieces.push_back({"", speed_text(record.tokens_per_s) + " tok/s", 5});
-  pieces.push_back({"", time_text(elapsed_s, remaining_s), 7});
-
   // One column stays free: a terminal that is filled to the last one wraps.
   const size_t available = style.width > 1 ? style.width - 1 : 1;
   const size_t brackets = style.unicode ? 0 : 2;
@@ -117,21 +108,59 @@ std::string terminal_line(const StepRecord& record, double elapsed_s, double rem
   const size_t bar_width = std::min(kLargestBar, kSmallestBar + available - needed());
   std::string line;
   for (const Piece& piece : pieces) {
-    if (!line.empty()) line += repeat(" ", kGap);
+    const bool first = line.empty();
+    if (!first) line += repeat(" ", kGap);
     if (piece.importance == kBar) {
-      line += bar(share_done(record), bar_width, style);
+      line += bar(share, bar_width, style);
       continue;
     }
     if (!piece.label.empty()) line += paint(piece.label, kDim, style) + " ";
-    line += piece.label == "loss" || line.empty() ? paint(piece.value, kBold, style) : piece.value;
+    line += piece.label == "loss" || first ? paint(piece.value, kBold, style) : piece.value;
   }
   return line;
 }
 
+}  // namespace
+
+std::string format_clock(double seconds) {
+  const int64_t total = std::isfinite(seconds) && seconds > 0 ? static_cast<int64_t>(std::min(seconds, 3.6e9)) : 0;
+  if (total < 3600) return fmt::format("{}:{:02}", total / 60, total % 60);
+  return fmt::format("{}:{:02}:{:02}", total / 3600, total / 60 % 60, total % 60);
+}
+
+std::string terminal_line(const StepRecord& record, double elapsed_s, double remaining_s, const LineStyle& style) {
+  const double share = share_done(record.step, record.total_steps);
+  std::vector<Piece> pieces = {{"", position(record.step, record.total_steps), 9},
+                               {"", percent(share), 1},
+                               {"", "", kBar},
+                               {"loss", loss_text(record.loss), 8},
+                               {"lr", fmt::format("{:.2e}", record.learning_rate), 4},
+                               {"norm", norm_text(record.grad_norm), 3}};
+  if (record.tokens_per_s > 0) pieces.push_back({"", speed_text(record.tokens_per_s) + " tok/s", 5});
+  pieces.push_back({"", time_text(elapsed_s, remaining_s), 7});
+  return fit(std::move(pieces), share, style);
+}
+
+std::string terminal_line(const CountRecord& record, double elapsed_s, double remaining_s, const LineStyle& style) {
+  const double share = share_done(record.done, record.total);
+  std::vector<Piece> pieces = {{"", position(record.done, record.total), 9}, {"", record.what, 8}, {"", percent(share), 1}, {"", "", kBar}};
+  if (record.done > 0 && elapsed_s > 0) pieces.push_back({"", rate_text(record.done, elapsed_s), 5});
+  pieces.push_back({"", time_text(elapsed_s, remaining_s), 7});
+  return fit(std::move(pieces), share, style);
+}
+
 std::string log_line(const StepRecord& record, double elapsed_s, double remaining_s) {
-  std::string line = fmt::format("step {} {}  loss {}  lr {:.2e}  grad norm {}", position(record), percent(record), loss_text(record.loss),
-                                 record.learning_rate, norm_text(record.grad_norm));
+  std::string line = fmt::format("step {} {}  loss {}  lr {:.2e}  grad norm {}", position(record.step, record.total_steps),
+                                 percent(share_done(record.step, record.total_steps)), loss_text(record.loss), record.learning_rate,
+                                 norm_text(record.grad_norm));
   if (record.tokens_per_s > 0) line += fmt::format("  {} tokens/s", format_count(std::llround(record.tokens_per_s)));
+  return line + "  " + time_text(elapsed_s, remaining_s);
+}
+
+std::string log_line(const CountRecord& record, double elapsed_s, double remaining_s) {
+  std::string line =
+      fmt::format("{} {} {}", record.what, position(record.done, record.total), percent(share_done(record.done, record.total)));
+  if (record.done > 0 && elapsed_s > 0) line += "  " + rate_text(record.done, elapsed_s);
   return line + "  " + time_text(elapsed_s, remaining_s);
 }
 

@@ -22,6 +22,10 @@ std::string terminal_line(const StepRecord& record, double elapsed_s, double rem
 /// The same for a log file: no bar, words in full.
 std::string log_line(const StepRecord& record, double elapsed_s, double remaining_s);
 
+/// Both for work that is counted: position, bar, speed, "elapsed<remaining".
+std::string terminal_line(const CountRecord& record, double elapsed_s, double remaining_s, const LineStyle& style);
+std::string log_line(const CountRecord& record, double elapsed_s, double remaining_s);
+
 /// A title and below it aligned "key  value" rows; values longer than the width go on under their column.
 std::string table(const std::string& title, const std::vector<std::pair<std::string, std::string>>& rows, const LineStyle& style);
 

@@ -11,6 +11,7 @@
 #include <mutex>
 #include <optional>
 #include <string_view>
+#include <variant>
 
 #include "base/log.h"
 #include "tracking/line.h"
@@ -69,9 +70,10 @@ struct Progress::State {
   LineStyle style;
 
   std::mutex mutex;
-  std::optional<StepRecord> last;  // the newest record, drawn or not
-  bool drawn = false;              // a line stands at the cursor
-  bool pending = false;            // `last` is newer than what was drawn
+  std::optional<std::variant<StepRecord, CountRecord>> last;  // the newest record, drawn or not
+  int64_t done = 0, total = 0;                                // of `last`
+  bool drawn = false;                                         // a line stands at the cursor
+  bool pending = false;                                       // `last` is newer than what was drawn
   Clock::time_point started, first_done, shown;
   int64_t first_step = 0;
 
@@ -89,11 +91,44 @@ struct Progress::State {
   double elapsed() const { return seconds_between(started, Clock::now()); }
 
   double remaining() const {
-    if (last->step >= last->total_steps) return 0;
-    if (last->step <= first_step) return -1;
+    if (done >= total) return 0;
+    if (done <= first_step) return -1;
     // The first step also warms caches and is left out; what else costs time (saving, evaluating) is in the mean.
-    const double per_step = seconds_between(first_done, Clock::now()) / static_cast<double>(last->step - first_step);
-    return per_step * static_cast<double>(last->total_steps - last->step);
+    const double per_step = seconds_between(first_done, Clock::now()) / static_cast<double>(done - first_step);
+    return per_step * static_cast<double>(total - done);
+  }
+
+  std::string text(bool for_terminal) const {
+    return std::visit(
+        [&](const auto& record) {
+          return for_terminal ? terminal_line(record, elapsed(), remaining(), style) : log_line(record, elapsed(), remaining());
+        },
+        *last);
+  }
+
+  /// Shows a record where one is due. `seconds`: how long it took to get here from the start, if this is the first.
+  template <class Record>
+  void show(const Record& record, int64_t now_done, int64_t now_total, double seconds) {
+    const Clock::time_point now = Clock::now();
+    const bool first = started == Clock::time_point();
+    if (first) {
+      started = now - std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+      first_done = now;
+      first_step = now_done;
+    }
+    last = record;
+    done = now_done;
+    total = now_total;
+    pending = true;
+    const bool due = first || done >= total || now - shown >= (terminal ? Clock::duration(kRedraw) : Clock::duration(kLogInterval));
+    if (!due) return;
+    if (terminal) {
+      draw();
+    } else {
+      print(text(false) + "\n");
+      pending = false;
+      shown = now;
+    }
   }
 
   void erase() {
@@ -104,7 +139,7 @@ struct Progress::State {
   void draw() {
     if (!last) return;
     style.width = width_of(fd);
-    print("\r" + terminal_line(*last, elapsed(), remaining(), style) + "\x1b[K");
+    print("\r" + text(true) + "\x1b[K");
     drawn = true;
     pending = false;
     shown = Clock::now();
@@ -112,7 +147,7 @@ struct Progress::State {
 
   /// Leaves the newest line standing for good.
   void finish_line() {
-    if (!terminal && pending && last) print(log_line(*last, elapsed(), remaining()) + "\n");
+    if (!terminal && pending && last) print(text(false) + "\n");
     if (terminal && (drawn || pending)) {
       draw();
       print("\n");
@@ -168,25 +203,23 @@ void Progress::step(const StepRecord& record) {
     state.print(json_line(json));
     return;
   }
-  const Clock::time_point now = Clock::now();
-  const bool first = state.started == Clock::time_point();
-  if (first) {
-    state.started = now - std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(record.seconds));
-    state.first_done = now;
-    state.first_step = record.step;
+  state.show(record, record.step, record.total_steps, record.seconds);
+}
+
+void Progress::count(const CountRecord& record) {
+  State& state = *state_;
+  const std::lock_guard lock(state.mutex);
+  if (state.mode == OutputMode::kQuiet) return;
+  if (state.mode == OutputMode::kJson) {
+    state.print(json_line({{"event", "progress"}, {"what", record.what}, {"done", record.done}, {"total", record.total}}));
+    return;
   }
-  state.last = record;
-  state.pending = true;
-  const bool due = first || record.step >= record.total_steps ||
-                   now - state.shown >= (state.terminal ? Clock::duration(kRedraw) : Clock::duration(kLogInterval));
-  if (!due) return;
-  if (state.terminal) {
-    state.draw();
-  } else {
-    state.print(log_line(record, state.elapsed(), state.remaining()) + "\n");
-    state.pending = false;
-    state.shown = now;
+  const auto* before = state.last ? std::get_if<CountRecord>(&*state.last) : nullptr;
+  if (state.last && (before == nullptr || before->what != record.what)) {
+    state.finish_line();
+    state.started = {};
   }
+  state.show(record, record.done, record.total, 0);
 }
 
 void Progress::event(const std::string& text, const Json& fields) {

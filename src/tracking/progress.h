@@ -23,6 +23,12 @@ struct StepRecord {
   std::vector<std::vector<int64_t>> micro_samples;
 };
 
+/// How far work that is counted has come: "images 120/900".
+struct CountRecord {
+  std::string what;  ///< of what there are `total`
+  int64_t done = 0, total = 0;
+};
+
 /// The start header, a progress line that updates on a terminal (elsewhere a line every few seconds), notes that do not break it, and the
 /// summary. On a terminal: colours unless NO_COLOR. kQuiet prints nothing but errors; kJson one JSON object a line on standard output:
 /// steps as in metrics.jsonl with `total_steps`, all else with `event` (header, message or what `fields` names, summary). Notes and
@@ -33,6 +39,8 @@ class Progress {
   ~Progress();
   void header(const std::string& title, const std::vector<std::pair<std::string, std::string>>& rows);
   void step(const StepRecord& record);
+  /// The same line for other long work. Another `what` begins a line of its own. JSON: `{"event": "progress", "what", "done", "total"}`.
+  void count(const CountRecord& record);
   /// "saved checkpoint-10"; `fields` (an object) go to the JSON output only.
   void event(const std::string& text, const Json& fields = Json::object());
   void summary(const std::string& title, const std::vector<std::pair<std::string, std::string>>& rows);

@@ -74,6 +74,15 @@ TEST(LogLine, IsOneLineOfWords) {
   EXPECT_EQ(log_line(record(), 62, 4510), "step  120/1000  12%  loss 1.2346  lr 9.80e-05  grad norm 0.871  12,345 tokens/s  1:02<1:15:10");
 }
 
+TEST(CountedWork, ShowsPositionWhatSpeedAndTime) {
+  const CountRecord images{.what = "images", .done = 120, .total = 900};
+  EXPECT_EQ(terminal_line(images, 4, 26, {.width = 80}), "120/900  images   13%  [===>                          ]  30/s  0:04<0:26");
+  EXPECT_EQ(log_line(images, 400, 2600), "images 120/900  13%  0.30/s  6:40<43:20");
+  EXPECT_EQ(log_line({.what = "answers", .done = 0, .total = 9}, 0, -1), "answers 0/9   0%  0:00<?");
+  for (size_t width = 1; width <= 100; ++width)
+    EXPECT_LE(columns(terminal_line(images, 4, 26, {.width = width})), std::max<size_t>(width - 1, 1));
+}
+
 TEST(Table, AlignsValuesBehindTheLongestKey) {
   EXPECT_EQ(table("train", {{"model", "Qwen3"}, {"precision", "bf16"}}, {.width = 80}), "train\n  model      Qwen3\n  precision  bf16\n");
 }

@@ -93,6 +93,23 @@ TEST_F(ProgressTest, ARunThatStopsEarlyStillLogsItsLastStep) {
   EXPECT_NE(text.find("step   7/200"), std::string::npos) << text;
 }
 
+TEST_F(ProgressTest, CountedWorkOfAnotherKindBeginsItsOwnLine) {
+  const auto count = [](Progress& progress) {
+    for (int64_t done = 0; done <= 50; ++done) progress.count({.what = "images", .done = done, .total = 50});
+    for (int64_t done = 0; done <= 3; ++done) progress.count({.what = "answers", .done = done, .total = 9});
+  };
+  const std::string text = printed(OutputMode::kNormal, count);
+  EXPECT_EQ(occurrences(text, "images "), 2u) << text;
+  EXPECT_NE(text.find("images 50/50 100%"), std::string::npos) << text;
+  EXPECT_NE(text.find("answers 0/9"), std::string::npos) << text;
+  EXPECT_NE(text.find("answers 3/9  33%"), std::string::npos) << text;
+  const std::string shown = on_terminal(count);
+  EXPECT_EQ(occurrences(shown, "\n"), 2u) << shown;
+  EXPECT_NE(shown.find("50/50"), std::string::npos) << shown;
+  EXPECT_EQ(printed(OutputMode::kJson, [](Progress& progress) { progress.count({.what = "images", .done = 1, .total = 2}); }),
+            "{\"event\":\"progress\",\"what\":\"images\",\"done\":1,\"total\":2}\n");
+}
+
 TEST_F(ProgressTest, QuietPrintsNothing) {
   EXPECT_EQ(printed(OutputMode::kQuiet,
                     [](Progress& progress) {
