@@ -18,7 +18,7 @@ function(multimeditron_library name)
     target_precompile_headers(base PRIVATE ${CMAKE_SOURCE_DIR}/cmake/precompiled.h)
   elseif(name STREQUAL models)
     target_precompile_headers(models PRIVATE ${CMAKE_SOURCE_DIR}/cmake/precompiled.h <ATen/core/Tensor.h>)
-  elseif(name MATCHES "^(training|generation)$")
+  elseif(name MATCHES "^(training|generation|evaluation)$")
     target_precompile_headers(${name} REUSE_FROM models)
   else()
     target_precompile_headers(${name} REUSE_FROM base)
@@ -43,7 +43,7 @@ function(multimeditron_test name)
   target_compile_options(${name}_test PRIVATE $<$<CONFIG:Release>:-O0>)  # tests wait for what they test, not for themselves
   if(name STREQUAL base)
     target_precompile_headers(base_test PRIVATE ${CMAKE_SOURCE_DIR}/cmake/precompiled.h <gtest/gtest.h>)
-  elseif(NOT name MATCHES "^(models|training|generation|demo)$")  # LibTorch's flags differ
+  elseif(NOT name MATCHES "^(models|training|generation|evaluation|demo)$")  # LibTorch's flags differ
     target_precompile_headers(${name}_test REUSE_FROM base_test)
   endif()
   gtest_discover_tests(${name}_test TEST_PREFIX ${name}. DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 600)

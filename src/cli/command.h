@@ -73,6 +73,35 @@ struct GenerateCommand {
   bool json = false;
 };
 
+/// `evaluate --model CKPT --tasks A,B`
+struct EvaluateCommand {
+  /// A task and the file it is read from.
+  struct Source {
+    std::string name;
+    std::filesystem::path file;  ///< JSONL
+  };
+
+  std::string model;  ///< as in GenerateCommand
+  std::vector<Source> tasks;
+  std::filesystem::path data_root;  ///< images may lie anywhere below it; empty: below the task's own folder only
+  std::filesystem::path output;     ///< empty: `evaluation` in the run's folder, else in the working directory
+  int64_t batch_size = 0;           ///< 0: as many as fit
+  int64_t max_new_tokens = 64;
+  std::optional<int64_t> limit;  ///< only the first rows of each task
+  int64_t attention = 6;         ///< samples whose attention is written
+  int64_t seed = 0;              ///< of swapped images, shown samples and resampling
+  bool baselines = true;
+  std::optional<TokenizerType> tokenizer_type;
+  GenerateCommand::Dtype dtype = GenerateCommand::Dtype::kAuto;
+  OutputMode mode = OutputMode::kNormal;
+};
+
+/// `report RUN... [--output FILE]`
+struct ReportCommand {
+  std::vector<std::filesystem::path> runs;
+  std::filesystem::path output;  ///< empty: report.html in the first run's folder
+};
+
 /// `demo [--output DIR] [--seed N]`
 struct DemoCommand {
   std::filesystem::path output = "demo-output";
@@ -80,6 +109,6 @@ struct DemoCommand {
   OutputMode mode = OutputMode::kNormal;
 };
 
-using Command = std::variant<TrainCommand, InspectCommand, GenerateCommand, DemoCommand>;
+using Command = std::variant<TrainCommand, InspectCommand, GenerateCommand, EvaluateCommand, DemoCommand>;
 
 }  // namespace multimeditron

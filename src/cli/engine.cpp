@@ -20,6 +20,11 @@ int run(const GenerateCommand& command) {
   return run_generate(command);
 }
 
+int run(const EvaluateCommand& command) {
+  if (command.mode == OutputMode::kQuiet) set_log_level(LogLevel::kQuiet);
+  return run_evaluate(command);
+}
+
 int run(const DemoCommand& command) {
   if (command.mode == OutputMode::kQuiet) set_log_level(LogLevel::kQuiet);
   return run_demo(command);

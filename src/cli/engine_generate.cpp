@@ -8,11 +8,10 @@
 #include <random>
 
 #include "base/error.h"
-#include "base/hub.h"
 #include "base/log.h"
-#include "checkpoint/folder.h"
 #include "cli/engine.h"
 #include "cli/engine_image.h"
+#include "cli/engine_model.h"
 #include "cli/engine_terminal.h"
 #include "generation/generate.h"
 #include "generation/question.h"
@@ -23,42 +22,18 @@
 namespace multimeditron {
 namespace {
 
-namespace fs = std::filesystem;
-
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-/// A checkpoint, a run (its newest checkpoint) or a model in the hub cache.
-fs::path find_model(const std::string& name) {
-  if (const auto found = find_in_hub(name, {}, HubKind::kModel)) return resolve_checkpoint(*found);
-  const fs::path parent = fs::absolute(name).lexically_normal().parent_path();
-  std::error_code code;
-  // A path whose folder exists is a path: the message names what lies beside it.
-  if (fs::is_directory(parent, code) && parent != fs::current_path()) return resolve_checkpoint(name);
-  return resolve_checkpoint(resolve_hub_path(name, {}, HubKind::kModel, "--model"));
-}
-
-at::ScalarType dtype_for(GenerateCommand::Dtype dtype, const fs::path& folder) {
-  switch (dtype) {
-    case GenerateCommand::Dtype::kFp32:
-      return at::kFloat;
-    case GenerateCommand::Dtype::kBf16:
-      return at::kBFloat16;
-    case GenerateCommand::Dtype::kAuto:
-      break;
-  }
-  return stored_dtype(folder);
 }
 
 }  // namespace
 
 int run_generate(const GenerateCommand& command) {
   // What costs nothing is looked at first: a mistyped image, or a model without eyes, is told before gigabytes are read.
-  const fs::path folder = find_model(command.model);
+  const std::filesystem::path folder = find_model(command.model);
   if (command.tokenizer_type) note("`--tokenizer-type` is not needed to generate: the chat template says how turns look");
   std::vector<RgbImage> images;
-  for (const fs::path& file : command.images) images.push_back(read_image(file));
+  for (const std::filesystem::path& file : command.images) images.push_back(read_image(file));
   const auto start = std::chrono::steady_clock::now();
   const at::ScalarType dtype = dtype_for(command.dtype, folder);
   if (!images.empty() && !read_json(folder / "config.json").contains("modalities")) refuse_images(images.size());

@@ -26,6 +26,15 @@ uint64_t content_hash(const RgbImage& image) {
 
 Sample make_question(const MultimodalModel& model, const Tokenizer& tokenizer, std::span<const RgbImage> images, const std::string& system,
                      const std::string& question) {
+  if (!images.empty() && model.config().modalities.empty()) refuse_images(images.size());
+  std::vector<ImageInput> inputs;
+  for (const RgbImage& image : images)
+    inputs.push_back({image.width, image.height, content_hash(image), model.config().modalities.front().processor(image)});
+  return make_question(model, tokenizer, std::move(inputs), system, question);
+}
+
+Sample make_question(const MultimodalModel& model, const Tokenizer& tokenizer, std::vector<ImageInput> images, const std::string& system,
+                     const std::string& question) {
   const ModelConfig& config = model.config();
   if (!images.empty() && config.modalities.empty()) refuse_images(images.size());
   PromptOptions options;
@@ -36,10 +45,8 @@ Sample make_question(const MultimodalModel& model, const Tokenizer& tokenizer, s
 
   Sample sample;
   std::string content;
-  for (const RgbImage& image : images) {
-    content += config.attachment_token;
-    sample.images.push_back({image.width, image.height, content_hash(image), config.modalities.front().processor(image)});
-  }
+  for (size_t i = 0; i < images.size(); ++i) content += config.attachment_token;
+  sample.images = std::move(images);
   content += escape_special_tokens(tokenizer, question);
   if (tokenizer.has_chat_template()) {
     std::vector<Message> messages;

@@ -15,6 +15,9 @@ namespace multimeditron {
 /// A question ready for generate(): one user turn, images first and the text at once behind them, then the assistant's header. `question`
 /// and `system` (may be empty) are escaped: they can become neither an attachment nor a role's delimiter. Without a chat template the
 /// question stands alone. Throws UserError: images for a model that takes none, more tokens than the model has positions.
+Sample make_question(const MultimodalModel& model, const Tokenizer& tokenizer, std::vector<ImageInput> images, const std::string& system,
+                     const std::string& question);
+/// The same, from images as they were decoded.
 Sample make_question(const MultimodalModel& model, const Tokenizer& tokenizer, std::span<const RgbImage> images, const std::string& system,
                      const std::string& question);
 

@@ -3,6 +3,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/mm.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/zeros_like.h>
 
 #include <algorithm>
@@ -175,6 +176,20 @@ at::Tensor CausalLm::decode(at::Tensor hidden, const std::vector<int64_t>& posit
   rotary_.reserve(cache.layers.front().k.size(2));  // the cache may have grown since the prefill
   for (size_t i = 0; i < layers_.size(); ++i) hidden = layers_[i]->decode(hidden, positions, rows, rotary_, cache.layers[i]);
   return hidden;
+}
+
+at::Tensor CausalLm::last_attention(at::Tensor hidden) {
+  const int64_t length = hidden.size(0);
+  rotary_.reserve(length);
+  const SequenceLayout layout{{0, length}};
+  KvCache cache = make_cache(1, length);
+  std::vector<at::Tensor> layers;
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const at::Tensor output = layers_[i]->prefill(hidden, layout, rotary_, cache.layers[i]);
+    layers.push_back(layers_[i]->last_attention(hidden, rotary_, cache.layers[i]));
+    hidden = output;
+  }
+  return at::stack(layers);
 }
 
 }  // namespace multimeditron

@@ -58,6 +58,9 @@ class CausalLm : public Module {
   at::Tensor prefill(at::Tensor hidden, const SequenceLayout& layout, KvCache& cache);
   /// One new token a sequence: see DecoderLayer::decode. `hidden`: [batch, hidden_size]. Returns the same shape.
   at::Tensor decode(at::Tensor hidden, const std::vector<int64_t>& positions, const std::vector<int64_t>& rows, KvCache& cache);
+  /// How strongly the last position of one prompt, which predicts the first new token, attends to each of its positions: probabilities,
+  /// float32 [num_hidden_layers, num_attention_heads, T]. `hidden`: [T, hidden_size].
+  at::Tensor last_attention(at::Tensor hidden);
 
  private:
   DecoderConfig config_;

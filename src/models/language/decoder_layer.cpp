@@ -1,8 +1,10 @@
 #include "models/language/decoder_layer.h"
 
 #include <ATen/ops/addmm.h>
+#include <ATen/ops/bmm.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
+#include <ATen/ops/softmax.h>
 #include <ATen/ops/zeros.h>
 
 #include "models/layers/cpu_types.h"
@@ -179,6 +181,25 @@ at::Tensor DecoderLayer::decode(const at::Tensor& x, const std::vector<int64_t>&
     });
   });
   return mlp(at::addmm(x, attention_out, o_proj_->data.t()), nullptr);
+}
+
+at::Tensor DecoderLayer::last_attention(const at::Tensor& x, const RotaryTable& rotary, const LayerCache& cache) const {
+  const int64_t length = x.size(0);
+  const at::Tensor n1 = rms_norm(x.narrow(0, length - 1, 1), input_layernorm_->data, config_.rms_norm_eps);
+  const at::Tensor qkv = at::mm(n1, merged(*q_proj_, *v_proj_, q_proj_->bucket->data).t());
+  const kernels::HeadLayout& heads = attention_.heads();
+  const at::Tensor q = at::empty({heads.num_heads, heads.head_dim}, x.options());
+  dispatch(qkv.scalar_type(), [&](auto type) {
+    using T = decltype(type);
+    const auto transform = qk_transform<T>(attention_, rotary, weight_of(q_norm_), weight_of(k_norm_));
+    for (int64_t head = 0; head < heads.num_kv_heads; ++head) {
+      kernels::set<T>().gather_heads(const_pointer<T>(qkv), heads, transform, head, 0, 1, length - 1,
+                                     pointer<T>(q) + head * heads.groups() * heads.head_dim, nullptr, nullptr);
+    }
+  });
+  const at::Tensor grouped = q.to(at::kFloat).view({heads.num_kv_heads, heads.groups(), heads.head_dim});
+  const at::Tensor keys = cache.k.select(0, 0).narrow(1, 0, length).to(at::kFloat);  // [num_kv_heads, T, head_dim]
+  return at::softmax(at::bmm(grouped, keys.transpose(1, 2)), -1).view({heads.num_heads, length});
 }
 
 }  // namespace multimeditron

@@ -43,6 +43,10 @@ class DecoderLayer : public Module {
   at::Tensor decode(const at::Tensor& x, const std::vector<int64_t>& positions, const std::vector<int64_t>& rows, const RotaryTable& rotary,
                     LayerCache& cache);
 
+  /// The attention of a prompt's last position, after prefill() of that prompt alone: its probabilities over all positions of the prompt,
+  /// float32 [num_attention_heads, T]. `x`: what prefill() was given.
+  at::Tensor last_attention(const at::Tensor& x, const RotaryTable& rotary, const LayerCache& cache) const;
+
  private:
   /// The residual stream after the attention: [T, hidden_size].
   at::Tensor attend(const at::Tensor& x, const SequenceLayout& layout, const RotaryTable& rotary, Saved* saved) const;

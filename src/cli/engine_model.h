@@ -1,0 +1,18 @@
+#pragma once
+
+#include <c10/core/ScalarType.h>
+
+#include <filesystem>
+#include <string>
+
+#include "cli/command.h"
+
+namespace multimeditron {
+
+/// What `--model` names: a checkpoint, a run (its newest checkpoint) or a model in the hub cache. Throws UserError.
+std::filesystem::path find_model(const std::string& name);
+
+/// The precision that `--dtype` asks for.
+at::ScalarType dtype_for(GenerateCommand::Dtype dtype, const std::filesystem::path& checkpoint);
+
+}  // namespace multimeditron

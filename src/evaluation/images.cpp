@@ -1,0 +1,71 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "data/parallel.h"
+#include "evaluation/task.h"
+#include "image/image.h"
+
+namespace multimeditron {
+namespace {
+
+struct Checked {
+  std::string content, fault;
+  bool is_sixteen_bit = false;
+};
+
+Checked check(const std::filesystem::path& file) {
+  Checked result;
+  try {
+    const std::string bytes = read_file(file);
+    result.content = sha256(bytes);
+    result.is_sixteen_bit = decode_image(std::as_bytes(std::span(bytes))).is_from_sixteen_bit_grey;
+  } catch (const UserError& error) {
+    result.fault = error.message() + (error.details().found.empty() ? "" : ": " + error.details().found);
+  }
+  return result;
+}
+
+}  // namespace
+
+void check_images(Task& task, const std::function<void(int64_t, int64_t)>& on_progress) {
+  std::map<std::filesystem::path, Checked> files;
+  for (const TaskRow& row : task.rows)
+    for (const TaskImage& image : row.images) files.try_emplace(image.file);
+  std::vector<std::pair<const std::filesystem::path, Checked>*> entries;
+  for (auto& entry : files) entries.push_back(&entry);
+  std::mutex mutex;
+  int64_t done = 0;
+  const auto total = static_cast<int64_t>(entries.size());
+  if (on_progress && total > 0) on_progress(0, total);
+  for_each_parallel(total, static_cast<int>(std::thread::hardware_concurrency()), [&](int64_t i) {
+    entries[static_cast<size_t>(i)]->second = check(entries[static_cast<size_t>(i)]->first);
+    const std::lock_guard lock(mutex);
+    ++done;
+    if (on_progress) on_progress(done, total);
+  });
+
+  bool is_sixteen_bit = false;
+  std::erase_if(task.rows, [&](TaskRow& row) {
+    for (TaskImage& image : row.images) {
+      const Checked& checked = files.at(image.file);
+      is_sixteen_bit = is_sixteen_bit || checked.is_sixteen_bit;
+      if (!checked.fault.empty()) {
+        task.unusable.push_back({row.id, row.line, image.name, checked.fault});
+        return true;
+      }
+      image.content = checked.content;
+    }
+    return false;
+  });
+  if (is_sixteen_bit) note(fmt::format("{}: 16-bit grey images are used by their high byte", task.file.string()));
+}
+
+}  // namespace multimeditron
