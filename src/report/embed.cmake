@@ -1,0 +1,22 @@
+# cmake -D OUTPUT=FILE.cpp -D "PARTS=NAME=FILE;..." -P embed.cmake
+# Writes each file as a constant of src/report/page.h. Scripts and style sheets lose their indentation and the lines that are nothing but a
+# comment; a leading block comment, where a licence stands, stays.
+set(code "#include \"report/page.h\"\n\nnamespace multimeditron {\n\n")
+foreach(part IN LISTS PARTS)
+  string(REGEX MATCH "^([A-Za-z]+)=(.*)$" matched "${part}")
+  set(name ${CMAKE_MATCH_1})
+  set(file ${CMAKE_MATCH_2})
+  file(READ ${file} text)
+  if(file MATCHES "\\.(js|css)$")
+    string(REGEX REPLACE "\r?\n[ \t]+" "\n" text "${text}")
+    string(REGEX REPLACE "\n//[^\n]*" "" text "${text}")
+    string(REGEX REPLACE "\n\n+" "\n" text "${text}")
+  endif()
+  string(FIND "${text}" ")part\"" clash)
+  if(NOT clash EQUAL -1)
+    message(FATAL_ERROR "${file} holds the mark that ends a raw string")
+  endif()
+  string(APPEND code "const std::string_view ${name} = R\"part(${text})part\";\n\n")
+endforeach()
+string(APPEND code "}  // namespace multimeditron\n")
+file(WRITE ${OUTPUT} "${code}")

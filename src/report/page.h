@@ -1,0 +1,20 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/json.h"
+
+namespace multimeditron {
+
+/// The page's own parts, built into the library from src/report/page and uPlot.
+extern const std::string_view kPageHtml, kPageCss, kPageJs, kUplotJs, kUplotCss;
+
+/// `data` as text that can stand inside a <script> element and parses back to the same: no `<`, no line separators of Unicode, broken UTF-8
+/// replaced.
+std::string script_json(const Json& data);
+
+/// The whole page: the HTML with style, scripts and data in place.
+std::string render_page(const Json& data, const Json& images);
+
+}  // namespace multimeditron
