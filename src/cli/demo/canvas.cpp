@@ -17,14 +17,13 @@ double elliptic_radius(const Canvas::Ellipse& ellipse, const Canvas::Point& poin
   const double c = std::cos(ellipse.angle), s = std::sin(ellipse.angle);
   const double x = (c * dx + s * dy) / ellipse.radius_x, y = (c * dy - s * dx) / ellipse.radius_y;
   const double radius = std::sqrt(x * x + y * y);
-  if (ellipse.wobble == 0 || radius > 2) return radius;
+  if (ellipse.wobble == 0) return radius;
   return radius / (1 + ellipse.wobble * std::sin(3 * std::atan2(y, x) + ellipse.phase));
 }
 
 void Canvas::fill(const Ellipse& ellipse, double value) {
-  // Most pixels lie outside: a comparison of squares settles those without a root.
   const double reach = std::max(ellipse.radius_x, ellipse.radius_y) * (1 + ellipse.softness / 2) * (1 + ellipse.wobble);
-  paint([&](const Point& point, double old) {
+  paint_near({ellipse.x, ellipse.y}, reach, [&](const Point& point, double old) {
     const double dx = point.x - ellipse.x, dy = point.y - ellipse.y;
     if (dx * dx + dy * dy > reach * reach) return old;
     return old + cover(ellipse, elliptic_radius(ellipse, point)) * (value - old);
@@ -41,15 +40,15 @@ void Canvas::blur(double deviation) {
     sum += kernel.back();
   }
   const auto pass = [&](int64_t lines, int64_t length, int64_t line_stride, int64_t stride) {
-    std::vector<double> line(length);
+    std::vector<double> line(length + 2 * reach);
     for (int64_t l = 0; l < lines; ++l) {
       double* values = values_.data() + l * line_stride;
+      for (int64_t i = 0; i < length + 2 * reach; ++i) line[i] = values[std::clamp<int64_t>(i - reach, 0, length - 1) * stride];
       for (int64_t i = 0; i < length; ++i) {
         double value = 0;
-        for (int64_t k = -reach; k <= reach; ++k) value += kernel[k + reach] * values[std::clamp<int64_t>(i + k, 0, length - 1) * stride];
-        line[i] = value / sum;
+        for (int64_t k = 0; k <= 2 * reach; ++k) value += kernel[k] * line[i + k];
+        values[i * stride] = value / sum;
       }
-      for (int64_t i = 0; i < length; ++i) values[i * stride] = line[i];
     }
   };
   pass(height_, width_, width_, 1);

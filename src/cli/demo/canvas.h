@@ -27,12 +27,17 @@ class Canvas {
   /// Every pixel becomes function(where it lies before the pose, its old value).
   template <class Function>
   void paint(const Function& function) {
-    for (int64_t row = 0; row < height_; ++row) {
-      for (int64_t column = 0; column < width_; ++column) {
-        double& value = values_[row * width_ + column];
-        value = function(point(row, column), value);
-      }
-    }
+    paint_box(0, height_, 0, width_, function);
+  }
+  /// The same for the pixels within `reach` of `centre`, and perhaps a few more.
+  template <class Function>
+  void paint_near(const Point& centre, double reach, const Function& function) {
+    const double scale = std::sqrt(cos_ * cos_ + sin_ * sin_);  // one over the pose's
+    const double x = (cos_ * centre.x - sin_ * centre.y) / (scale * scale), y = (cos_ * centre.y + sin_ * centre.x) / (scale * scale);
+    const double column = (x + offset_x_) / unit_, row = (y + offset_y_) / unit_, pixels = reach / scale / unit_;
+    const auto clamp = [](double value, int64_t end) { return std::clamp<int64_t>(static_cast<int64_t>(std::floor(value)), 0, end); };
+    paint_box(clamp(row - pixels, height_), clamp(row + pixels + 2, height_), clamp(column - pixels, width_),
+              clamp(column + pixels + 2, width_), function);
   }
 
   /// An ellipse of brightness `value`, blended in over its soft border (a share of its radius). `wobble` makes the outline uneven by that
@@ -53,6 +58,16 @@ class Canvas {
   Point point(int64_t row, int64_t column) const {
     const double x = static_cast<double>(column) * unit_ - offset_x_, y = static_cast<double>(row) * unit_ - offset_y_;
     return {cos_ * x + sin_ * y, cos_ * y - sin_ * x};
+  }
+
+  template <class Function>
+  void paint_box(int64_t top, int64_t bottom, int64_t left, int64_t right, const Function& function) {
+    for (int64_t row = top; row < bottom; ++row) {
+      for (int64_t column = left; column < right; ++column) {
+        double& value = values_[row * width_ + column];
+        value = function(point(row, column), value);
+      }
+    }
   }
 
   int64_t width_, height_;

@@ -54,7 +54,7 @@ RgbImage render(const Study& study) {
     Canvas& canvas = planes.emplace_back(width, height, pose);
     kind.paint_body(canvas, body);
     if (study.finding) {
-      for (const Lesion& lesion : place_lesions(*study.finding, kind.zone(study.finding->region), 0.088, 0.07, finding)) {
+      for (const Lesion& lesion : place_lesions(*study.finding, kind.zone(study.finding->region), 0.08, 0.075, finding)) {
         kind.paint_lesion(canvas, lesion, finding);
       }
     }

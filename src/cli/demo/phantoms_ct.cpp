@@ -69,8 +69,8 @@ void paint_body(Canvas& canvas, Random& random) {
 }
 
 Zone zone(Region region) {
-  if (region == Region::kKidney) return {0.43, 0.36, 0.24, 0.22};
-  if (region == Region::kSpleen) return {0.57, -0.2, 0.2, 0.25};
+  if (region == Region::kKidney) return {0.46, 0.37, 0.21, 0.23};
+  if (region == Region::kSpleen) return {0.57, -0.25, 0.21, 0.23};
   return {0.44, -0.26, 0.26, 0.22};  // liver; mirrored
 }
 

@@ -6,12 +6,12 @@
 namespace multimeditron::demo {
 namespace {
 
-constexpr double kMargin = 0.06;  // between a lesion and the middle of the picture: the pose does not carry it over
+constexpr double kMargin = 0.08;  // between a lesion and the middle of the picture: the pose does not carry it over
 
 Lesion draw_lesion(const Zone& zone, double radius, Random& random) {
   const double distance = std::sqrt(random.uniform()), angle = random.uniform(0, 2 * std::numbers::pi);
   const double x = zone.x + zone.radius_x * distance * std::cos(angle);
-  return {std::max(x, radius + kMargin), zone.y + zone.radius_y * distance * std::sin(angle), radius * random.uniform(0.95, 1.05)};
+  return {std::max(x, radius + kMargin), zone.y + zone.radius_y * distance * std::sin(angle), radius * random.uniform(0.98, 1.02)};
 }
 
 bool is_apart(const std::vector<Lesion>& lesions, const Lesion& other, double gap) {
@@ -24,22 +24,21 @@ bool is_apart(const std::vector<Lesion>& lesions, const Lesion& other, double ga
 }  // namespace
 
 std::vector<Lesion> place_lesions(const Finding& finding, const Zone& zone, double small_radius, double gap, Random& random) {
-  constexpr int kTries = 300;
-  double radius = small_radius * (finding.size == Size::kLarge ? 1.8 : 1.0) * random.uniform(0.95, 1.05);
-  for (int tries = 0;; ++tries) {
-    if (tries % kTries == kTries - 1) radius *= 0.97;
-    std::vector<Lesion> lesions;
-    while (static_cast<int64_t>(lesions.size()) < finding.count) {
+  constexpr int kTries = 100, kTriesOfOne = 40;
+  double radius = small_radius * (finding.size == Size::kLarge ? kLargeToSmall : 1.0) * random.uniform(0.97, 1.03);
+  std::vector<Lesion> lesions;
+  for (int tries = 1; static_cast<int64_t>(lesions.size()) < finding.count; ++tries) {
+    if (tries % kTries == 0) radius *= 0.98;
+    lesions.clear();
+    for (int i = 0; i < kTriesOfOne && static_cast<int64_t>(lesions.size()) < finding.count; ++i) {
       const Lesion lesion = draw_lesion(zone, radius, random);
-      if (!is_apart(lesions, lesion, gap)) break;
-      lesions.push_back(lesion);
+      if (is_apart(lesions, lesion, gap)) lesions.push_back(lesion);
     }
-    if (static_cast<int64_t>(lesions.size()) < finding.count) continue;
-    if (finding.side == Side::kLeft) {
-      for (Lesion& lesion : lesions) lesion.x = -lesion.x;
-    }
-    return lesions;
   }
+  if (finding.side == Side::kLeft) {
+    for (Lesion& lesion : lesions) lesion.x = -lesion.x;
+  }
+  return lesions;
 }
 
 }  // namespace multimeditron::demo

@@ -46,7 +46,7 @@ void paint_body(Canvas& canvas, Random& random) {
 }
 
 Zone zone(Region region) {
-  return {0.37, region == Region::kFrontalLobe ? -0.38 : 0.38, 0.18, 0.26};
+  return {0.34, region == Region::kFrontalLobe ? -0.35 : 0.35, 0.21, 0.26};
 }
 
 void paint_lesion(Canvas& canvas, const Lesion& lesion, Random& random) {

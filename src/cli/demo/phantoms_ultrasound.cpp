@@ -43,7 +43,7 @@ void paint_body(Canvas& canvas, Random& random) {
 }
 
 Zone zone(Region region) {
-  if (region == Region::kNearField) return {0.34, -0.42, 0.16, 0.27};
+  if (region == Region::kNearField) return {0.36, -0.42, 0.19, 0.29};
   return {0.45, 0.43, 0.25, 0.25};
 }
 

@@ -44,13 +44,13 @@ void paint_body(Canvas& canvas, Random& random) {
 }
 
 Zone zone(Region region) {
-  if (region == Region::kUpperLung) return {0.43, -0.37, 0.18, 0.23};
-  return {0.48, 0.27, 0.17, 0.22};
+  if (region == Region::kUpperLung) return {0.44, -0.38, 0.2, 0.28};
+  return {0.47, 0.3, 0.2, 0.23};
 }
 
 void paint_lesion(Canvas& canvas, const Lesion& lesion, Random& random) {
   const double stretch = random.uniform(0.92, 1.08), angle = random.uniform(0, 3), phase = random.uniform(0, 6);
-  canvas.fill({lesion.x, lesion.y, lesion.radius * stretch, lesion.radius / stretch, angle, 0.45, 0.08, phase}, random.uniform(0.86, 0.98));
+  canvas.fill({lesion.x, lesion.y, lesion.radius * stretch, lesion.radius / stretch, angle, 0.28, 0.05, phase}, random.uniform(0.94, 1.04));
 }
 
 }  // namespace

@@ -68,18 +68,17 @@ std::vector<Canvas> paint_shapes(int64_t width, int64_t height, const Pose& pose
   }
 
   const double corner = corner_radius(finding.shape), small_radius = 0.115;
-  const double reach = small_radius * corner * (finding.size == Size::kLarge ? 1.8 : 1.0) * 1.1;
+  const double reach = small_radius * corner * (finding.size == Size::kLarge ? kLargeToSmall : 1.0) * 1.06;
   const Zone zone{(0.06 + 0.95) / 2, 0, std::max(0.05, (0.95 - 0.06) / 2 - reach), 0.93 - reach};
   Rgb ink = rgb(finding.colour);
   for (double& channel : ink) channel += finding_random.uniform(-0.06, 0.06);
   const bool is_outlined = finding_random.index(2) == 0;
   const double turn = finding_random.uniform(-0.12, 0.12);
-  for (const Lesion& place : place_lesions(finding, zone, small_radius * corner, 0.06, finding_random)) {
+  for (const Lesion& place : place_lesions(finding, zone, small_radius * corner, 0.05, finding_random)) {
     const double c = std::cos(turn) / place.radius, s = std::sin(turn) / place.radius;
     for (size_t channel = 0; channel < 3; ++channel) {
-      planes[channel].paint([&](const Canvas::Point& point, double old) {
+      planes[channel].paint_near({place.x, place.y}, 1.1 * place.radius, [&](const Canvas::Point& point, double old) {
         const double dx = point.x - place.x, dy = point.y - place.y;
-        if (dx * dx + dy * dy > 1.2 * place.radius * place.radius) return old;
         const double depth = depth_in_shape(finding.shape, c * dx + s * dy, c * dy - s * dx) * place.radius;
         const double inside = std::clamp(depth / 0.02 + 0.5, 0.0, 1.0);
         const double value = is_outlined && depth < 0.025 ? 0.55 * ink[channel] : ink[channel];
