@@ -17,7 +17,7 @@ TEST(Completion, BashOffersSubcommandsOptionsChoicesAndRecipes) {
   const TemporaryFolder folder;
   std::filesystem::create_directory(folder / "recipes");
   for (const char* name : {"a recipe.yaml", "b.yml", "notes.txt"}) std::ofstream(folder / name) << "x";
-  EXPECT_EQ(complete(folder.path(), "tr"), "train\n");
+  EXPECT_EQ(complete(folder.path(), "tr"), "train\ntrain-expert\n");
   EXPECT_EQ(complete(folder.path(), "train --f"), "--fresh\n");
   EXPECT_EQ(complete(folder.path(), "inspect --gra"), "--gradients\n");
   EXPECT_EQ(complete(folder.path(), "train --config ''"), "a recipe.yaml\nb.yml\nrecipes\n");
@@ -25,6 +25,9 @@ TEST(Completion, BashOffersSubcommandsOptionsChoicesAndRecipes) {
   EXPECT_EQ(complete(folder.path(), "generate --dtype ''"), "auto\nbf16\nfp32\n");
   EXPECT_EQ(complete(folder.path(), "generate --image no"), "notes.txt\n");
   EXPECT_EQ(complete(folder.path(), "generate --model re"), "recipes\n");
+  EXPECT_EQ(complete(folder.path(), "evaluate --mo"), "--model\n");
+  EXPECT_EQ(complete(folder.path(), "evaluate --tasks no"), "notes.txt\n");
+  EXPECT_EQ(complete(folder.path(), "evaluate --data-root re"), "recipes\n");
   EXPECT_EQ(complete(folder.path(), "completion ''"), "bash\nfish\nzsh\n");
   EXPECT_EQ(complete(folder.path(), "help sch"), "schema\n");
 }
@@ -33,7 +36,8 @@ TEST(Completion, EveryShellsScriptNamesEverySubcommandAndParses) {
   for (const char* shell : {"bash", "zsh", "fish"}) {
     const Result script = run({"completion", shell});
     EXPECT_EQ(script.code, 0);
-    for (const char* word : {"train", "inspect", "generate", "demo", "check", "schema", "config", "embeddings-per-image", "fp32"})
+    for (const char* word :
+         {"train", "inspect", "generate", "evaluate", "demo", "check", "schema", "config", "embeddings-per-image", "fp32"})
       EXPECT_NE(script.out.find(word), std::string::npos) << shell << " " << word;
     const TemporaryFolder folder;
     std::ofstream(folder / "script") << script.out;

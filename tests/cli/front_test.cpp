@@ -9,7 +9,8 @@
 namespace multimeditron::testing {
 namespace {
 
-const std::vector<std::string> kSubcommands = {"train", "inspect", "generate", "demo", "check", "schema", "version", "completion", "help"};
+const std::vector<std::string> kSubcommands = {"train", "inspect", "generate", "evaluate",   "demo",
+                                               "check", "schema",  "version",  "completion", "help"};
 
 std::string write_recipe(const TemporaryFolder& folder, const std::string& more = "") {
   const std::string file = folder / "recipe.yaml";
@@ -67,7 +68,8 @@ TEST(Front, UnknownWordsGetTheNearestOneAndTheWayToHelp) {
        "options\n"},
       {{"help", "trainn"},
        "error: `help` has no choice of this name\n  found: `trainn`\n"
-       "  fix:   did you mean `train`? one of: train, inspect, generate, demo, check, schema, version, completion, help\n"},
+       "  fix:   did you mean `train`? one of: train, train-expert, inspect, generate, evaluate, report, demo, check, schema, version, "
+       "completion, help\n"},
   };
   for (const auto& each : cases) {
     const Result result = run(each.arguments);
@@ -121,6 +123,18 @@ TEST(Front, OptionsAreCheckedBeforeTheEngineIsOpened) {
        "error: `--temperature` is out of range\n  found: -1\n  fix:   choose 0 (greedy) or more\n"},
       {{"generate", "--model", "m", "--dtype", "fp16", "q"},
        "error: `--dtype` has no choice of this name\n  found: `fp16`\n  fix:   did you mean `bf16`? one of: auto, bf16, fp32\n"},
+      {{"evaluate", "--tasks", "t.jsonl"}, "error: `--model` is missing\n  fix:   name a checkpoint, a run's folder or a hub id\n"},
+      {{"evaluate", "--model", "m"}, "error: `--tasks` is missing\n  fix:   multimeditron evaluate --model CKPT --tasks test.jsonl\n"},
+      {{"evaluate", "--model", "m", "--tasks", "no/such.jsonl"},
+       "error: the file of the task `such` is missing\n  where: no/such.jsonl\n  found: no such file\n  fix:   check the path\n"},
+      {{"evaluate", "--model", "m", "--tasks", "slake", "--data-root", "no/such"},
+       "error: unknown task `slake`\n  found: no no/such/slake.jsonl; no `--data` names it\n"
+       "  fix:   say where its questions are: --data slake=FILE.jsonl\n"},
+      {{"evaluate", "--model", "m", "--batch-size", "0", "--tasks", recipe},
+       "error: `--batch-size` is out of range\n  found: 0\n  fix:   choose auto, or 1 or more\n"},
+      {{"evaluate", "--model", "m", "--dtype", "fp16", "--tasks", recipe},
+       "error: `--dtype` has no choice of this name\n  found: `fp16`\n  fix:   did you mean `bf16`? one of: auto, bf16, fp32\n"},
+      {{"evaluate", "--model", "m", "--quiet", "--json"}, "error: `--quiet` and `--json` exclude each other\n  fix:   keep one of them\n"},
       {{"demo", "--seed", "-2"}, "error: `--seed` is out of range\n  found: -2\n  fix:   choose 0 or more\n"},
       {{"check"}, "error: `RECIPE` is missing\n  fix:   multimeditron check recipe.yaml\n"},
       {{"completion", "csh"},
