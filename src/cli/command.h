@@ -109,6 +109,6 @@ struct DemoCommand {
   OutputMode mode = OutputMode::kNormal;
 };
 
-using Command = std::variant<TrainCommand, InspectCommand, GenerateCommand, EvaluateCommand, DemoCommand>;
+using Command = std::variant<TrainCommand, InspectCommand, GenerateCommand, EvaluateCommand, ReportCommand, DemoCommand>;
 
 }  // namespace multimeditron

@@ -25,6 +25,10 @@ int run(const EvaluateCommand& command) {
   return run_evaluate(command);
 }
 
+int run(const ReportCommand& command) {
+  return run_report(command);
+}
+
 int run(const DemoCommand& command) {
   if (command.mode == OutputMode::kQuiet) set_log_level(LogLevel::kQuiet);
   return run_demo(command);

@@ -9,6 +9,7 @@ int run_train(const TrainCommand& command);
 int run_inspect(const InspectCommand& command);
 int run_generate(const GenerateCommand& command);
 int run_evaluate(const EvaluateCommand& command);
+int run_report(const ReportCommand& command);
 int run_demo(const DemoCommand& command);
 
 }  // namespace multimeditron

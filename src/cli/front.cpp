@@ -70,6 +70,7 @@ std::unique_ptr<CLI::App> make_app(Action& action) {
   add_inspect(*app, action);
   add_generate(*app, action);
   add_evaluate(*app, action);
+  add_report(*app, action);
   add_demo(*app, action);
   add_check(*app, action);
   add_schema(*app, action);

@@ -21,6 +21,7 @@ void add_train(CLI::App& app, Action& action);
 void add_inspect(CLI::App& app, Action& action);
 void add_generate(CLI::App& app, Action& action);
 void add_evaluate(CLI::App& app, Action& action);
+void add_report(CLI::App& app, Action& action);
 void add_demo(CLI::App& app, Action& action);
 void add_check(CLI::App& app, Action& action);
 void add_schema(CLI::App& app, Action& action);
