@@ -1,0 +1,282 @@
+#include "report/report.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/temporary_folder.h"
+#include "image/image.h"
+#include "report/thumbnails.h"
+
+namespace multimeditron {
+namespace {
+
+namespace fs = std::filesystem;
+
+void write(const fs::path& file, const std::string& content) {
+  fs::create_directories(file.parent_path());
+  std::ofstream(file, std::ios::binary) << content;
+}
+
+/// What a page's script will read: the text between the block's tags, as a browser finds it.
+Json block_of(const std::string& page, const std::string& id) {
+  const std::string tag = "<script type=\"application/json\" id=\"" + id + "\">";
+  const size_t begin = page.find(tag) + tag.size();
+  return Json::parse(page.substr(begin, page.find("</script>", begin) - begin));
+}
+
+/// The page's data; the images under `images`.
+Json report_of(const std::vector<fs::path>& folders, const fs::path& output = {}) {
+  const ReportSummary summary = write_report(folders, output);
+  const std::string page = read_file(summary.file);
+  EXPECT_EQ(static_cast<int64_t>(page.size()), summary.size_bytes);
+  Json data = block_of(page, "report-data");
+  data["images"] = block_of(page, "report-images");
+  return data;
+}
+
+const std::string kSteps =
+    R"({"event":"start","step":0,"seconds_to_first_step":0.5})"
+    "\n"
+    R"({"step":1,"epoch":0.5,"loss":2.5,"grad_norm":1.5,"learning_rate":0.001,"tokens":100,"samples":4,"seconds":0.5})"
+    "\n"
+    R"({"step":2,"epoch":1.0,"loss":2.25,"grad_norm":1.25,"learning_rate":0.0005,"tokens":110,"samples":4,"seconds":0.25,"logit_scale":14.5})"
+    "\n";
+
+void write_run(const fs::path& folder, const std::string& metrics, const std::string& state, const std::string& mode = "ALIGNMENT") {
+  write(folder / "metrics.jsonl", metrics);
+  write(folder / "STATE", state + "\n");
+  write(folder / "recipe.yaml", "base_llm: llm\ntraining_mode: " + mode + "\n");
+}
+
+RgbImage noise(int64_t width, int64_t height, uint32_t seed) {
+  RgbImage image{width, height, {}};
+  for (int64_t i = 0; i < width * height * 3; ++i) {
+    seed = seed * 1664525 + 1013904223;
+    image.pixels.push_back(static_cast<uint8_t>(seed >> 24));
+  }
+  return image;
+}
+
+Json scores(double accuracy) {
+  const Json one{{"n", 2}, {"accuracy", accuracy}, {"stderr", 10.0}, {"ci95", {accuracy - 10, accuracy + 10}}};
+  return {{"overall", one}, {"groups", {{"kind", {{"finding", one}}}}}};
+}
+
+/// An evaluation of two questions on two images; the second file holds the same bytes as the first.
+void write_evaluation(const fs::path& folder, const fs::path& data, const std::string& answer = "yes") {
+  write(data / "a.png", encode_png(noise(40, 20, 1)));
+  write(data / "b.png", encode_png(noise(40, 20, 1)));
+  write(data / "test.jsonl", "");
+  const Json results{{"test",
+                      {{"exact_match", scores(50)},
+                       {"baselines", {{"majority", scores(40)}, {"blind", scores(35)}, {"swapped", scores(30)}}},
+                       {"data", (data / "test.jsonl").string()},
+                       {"model", "runs/end2end/checkpoint-3"},
+                       {"seconds", 1.5}}}};
+  write(folder / "results.json", results.dump());
+  const auto line = [&](const char* id, const char* image, const char* other, const std::string& given, int score) {
+    return Json{{"id", id},
+                {"task", "test"},
+                {"image", image},
+                {"question", "Is there a lesion?"},
+                {"kind", "finding"},
+                {"reference", "yes"},
+                {"answer", given},
+                {"score", score},
+                {"blind_answer", "no"},
+                {"blind_score", 0},
+                {"swapped_answer", "no"},
+                {"swapped_image", other},
+                {"swapped_score", 0}}
+               .dump() +
+           "\n";
+  };
+  write(folder / "predictions-test.jsonl", line("1", "a.png", "b.png", answer, 1) + line("2", "missing.png", "a.png", "no", 0));
+  write(
+      folder / "attention-test.json",
+      R"({"samples": [{"id": "1", "image": "b.png", "question": "q", "reference": "yes", "answer": "yes", "token": "yes", "grid": [1, 2],)"
+      R"( "weights": [0.1, 0.4], "image_share": 0.5, "region": [0.25, 0, 0.75, 1]}]})");
+}
+
+TEST(Report, HoldsARunsCurvesTotalsEventsAndRecipe) {
+  const TemporaryFolder folder;
+  write_run(folder / "stage1", kSteps + R"({"event":"end","step":2,"seconds":0.75,"peak_memory_bytes":1000,"data_wait_s":0.01})" + "\n",
+            "finished");
+  const Json data = report_of({folder / "stage1"});
+  EXPECT_TRUE(fs::exists(folder.path() / "stage1" / "report.html"));
+  EXPECT_EQ(data["title"], "stage1");
+  ASSERT_EQ(data["runs"].size(), 1U);
+  const Json& run = data["runs"][0];
+  EXPECT_EQ(run["name"], "stage1");
+  EXPECT_EQ(run["state"], "finished");
+  EXPECT_EQ(run["mode"], "ALIGNMENT");
+  EXPECT_EQ(run["recipe"], "base_llm: llm\ntraining_mode: ALIGNMENT\n");
+  EXPECT_EQ(run["columns"]["step"], Json({1, 2}));
+  EXPECT_EQ(run["columns"]["loss"], Json({2.5, 2.25}));
+  EXPECT_EQ(run["columns"]["learning_rate"], Json({0.001, 0.0005}));
+  EXPECT_EQ(run["columns"]["logit_scale"], Json({nullptr, 14.5}));  // not every line has it
+  EXPECT_EQ(run["totals"], Json({{"steps", 2}, {"last_step", 2}, {"samples", 8.0}, {"seconds", 0.75}, {"tokens", 210.0}}));
+  EXPECT_EQ(run["events"].size(), 2U);
+  EXPECT_EQ(run["events"][1]["peak_memory_bytes"], 1000);
+  EXPECT_TRUE(data["evaluations"].empty());
+  EXPECT_TRUE(data["images"].empty());
+}
+
+TEST(Report, ShowsARunThatIsBeingWrittenAsFarAsItCame) {
+  const TemporaryFolder folder;
+  write_run(folder / "torn", kSteps + R"({"step":3,"lo)", "running");
+  write_run(folder / "stopped", kSteps + R"({"event":"interrupted","step":2,"signal":"SIGTERM"})" + "\n", "interrupted");
+  write(folder / "started/recipe.yaml", "training_mode: FULL\n");  // no line of metrics yet
+  write(folder / "started/STATE", "running\n");
+  const Json data = report_of({folder.path()}, folder / "page.html");
+  ASSERT_EQ(data["runs"].size(), 3U);
+  EXPECT_EQ(data["runs"][0]["name"], "started");
+  EXPECT_EQ(data["runs"][0]["totals"]["steps"], 0);
+  EXPECT_EQ(data["runs"][1]["state"], "interrupted");
+  EXPECT_EQ(data["runs"][2]["columns"]["step"], Json({1, 2}));
+}
+
+TEST(Report, ThinsALongRunToMeansOverEquallyManySteps) {
+  const TemporaryFolder folder;
+  std::string lines;
+  for (int step = 1; step <= 4000; ++step) {
+    lines += Json{{"step", step}, {"loss", step % 3 == 0 ? 9.0 : 0.0}, {"learning_rate", step}, {"tokens", 1}}.dump() + "\n";
+  }
+  write_run(folder / "long", lines, "finished");
+  const Json run = report_of({folder / "long"})["runs"][0];
+  EXPECT_EQ(run["steps_per_point"], 3);
+  ASSERT_EQ(run["columns"]["loss"].size(), 1334U);
+  EXPECT_EQ(run["columns"]["loss"][0], 3.0);
+  EXPECT_EQ(run["columns"]["step"][0], 3);
+  EXPECT_EQ(run["columns"]["learning_rate"][1], 6);
+  EXPECT_EQ(run["columns"]["step"].back(), 4000);
+  EXPECT_EQ(run["totals"]["tokens"], 4000.0);
+}
+
+TEST(Report, HoldsAnEvaluationsScoresAnswersImagesAndAttention) {
+  const TemporaryFolder folder;
+  write_evaluation(folder / "evaluation", folder / "data");
+  const Json data = report_of({folder / "evaluation"});
+  ASSERT_EQ(data["evaluations"].size(), 1U);
+  const Json& task = data["evaluations"][0];
+  EXPECT_EQ(task["task"], "test");
+  EXPECT_EQ(task["scorer"], "exact_match");
+  EXPECT_EQ(task["scores"], scores(50));
+  EXPECT_EQ(task["baselines"]["blind"], scores(35));
+  EXPECT_EQ(task["num_samples"], 2);
+  EXPECT_EQ(task["samples"][0]["answer"], "yes");
+  EXPECT_EQ(task["samples"][0]["image"], 0);
+  EXPECT_EQ(task["samples"][0]["swapped_image"], 0);  // the same bytes under another name stand once
+  EXPECT_EQ(task["samples"][1]["image"], -1);         // missing
+  EXPECT_EQ(task["attention"][0]["weights"], Json({0.25, 1.0}));
+  EXPECT_EQ(task["attention"][0]["region"], Json({0.25, 0, 0.75, 1}));
+  ASSERT_EQ(data["images"].size(), 1U);
+  EXPECT_TRUE(data["images"][0].get<std::string>().starts_with("data:image/jpeg;base64,/9j/"));
+}
+
+TEST(Report, ADemosPhasesOrderItsRuns) {
+  const TemporaryFolder folder;
+  for (const char* name : {"alignment", "warmup", "extra"}) write_run(folder / name, kSteps, "finished");
+  write(folder / "recipes/warmup.yaml", "# as written\n");
+  write(folder / "data/contact-sheet.png", encode_png(noise(30, 30, 2)));
+  write(folder / "demo.json",
+        R"({"seed": 7, "phases": [{"name": "data", "seconds": 1.5, "folder": ""}, {"name": "warmup", "seconds": 2, "folder": "warmup"},)"
+        R"( {"name": "alignment", "seconds": 3, "folder": "alignment/"}, {"name": "evaluation", "seconds": 3, "folder": "evaluation/"}]})");
+  write_evaluation(folder / "evaluation", folder / "data");
+  write_run(folder / "alignment.old-1", kSteps, "interrupted");
+  const Json data = report_of({folder.path()});
+  EXPECT_EQ(data["demo"]["seed"], 7);
+  EXPECT_EQ(data["demo"]["phases"][2]["folder"], "alignment");
+  std::vector<std::string> names;
+  for (const Json& run : data["runs"]) names.push_back(run["name"]);
+  EXPECT_EQ(names, (std::vector<std::string>{"warmup", "alignment", "extra"}));
+  EXPECT_EQ(data["recipes"], Json({{{"name", "recipes/warmup.yaml"}, {"recipe", "# as written\n"}}}));
+  EXPECT_TRUE(data["contact_sheet"].get<std::string>().starts_with("data:image/"));
+  EXPECT_EQ(data["evaluations"].size(), 1U);
+}
+
+TEST(Report, SeveralFoldersAreToldApartByTheirNames) {
+  const TemporaryFolder folder;
+  for (const char* name : {"a/stage1", "a/stage2", "b"}) write_run(folder / name, kSteps, "finished");
+  const Json data = report_of({folder / "a/", folder / "b"});
+  EXPECT_EQ(data["title"], "a, b");
+  std::vector<std::string> names;
+  for (const Json& run : data["runs"]) names.push_back(run["name"]);
+  EXPECT_EQ(names, (std::vector<std::string>{"a/stage1", "a/stage2", "b"}));
+}
+
+// An answer is whatever a model says: it may neither end the block it stands in nor come out changed.
+TEST(Report, HostileTextArrivesAsText) {
+  const std::string hostile = "</script><script>alert(1)</script><!-- \"quoted\" 'single' \\ \u2028\u2029 @@page.js@@ <b>&amp;\t\x01";
+  const TemporaryFolder folder;
+  write_evaluation(folder / "evaluation", folder / "data", hostile);
+  const std::string page = read_file(write_report(std::vector<fs::path>{folder / "evaluation"}).file);
+  EXPECT_EQ(block_of(page, "report-data")["evaluations"][0]["samples"][0]["answer"], hostile);
+  EXPECT_EQ(page.find("alert(1)</script>"), std::string::npos);
+  EXPECT_EQ(page.find("\u2028"), std::string::npos);
+  size_t scripts = 0;
+  for (size_t at = page.find("</script"); at != std::string::npos; at = page.find("</script", at + 1)) ++scripts;
+  EXPECT_EQ(scripts, 5U);  // the page's own: theme, data, images, uPlot, page
+}
+
+TEST(Report, BrokenUtf8InAFileDoesNotBreakThePage) {
+  const TemporaryFolder folder;
+  write_run(folder / "run", kSteps, "finished");
+  write(folder / "run/recipe.yaml", "base_llm: \xff\xfe\n");
+  EXPECT_EQ(report_of({folder / "run"})["runs"][0]["recipe"], "base_llm: \ufffd\ufffd\n");
+}
+
+TEST(Report, IsOneFileThatLoadsNothing) {
+  const TemporaryFolder folder;
+  write_run(folder / "run", kSteps, "finished");
+  const std::string page = read_file(write_report(std::vector<fs::path>{folder / "run"}).file);
+  EXPECT_TRUE(page.starts_with("<!doctype html>"));
+  EXPECT_NE(page.find("default-src 'none'"), std::string::npos);
+  for (const char* loader : {"<link", "@import", "url(", " src=\"http", "@@"}) EXPECT_EQ(page.find(loader), std::string::npos) << loader;
+  EXPECT_NE(page.find("Copyright (c) 2021, Leon Sorokin"), std::string::npos);  // uPlot's licence asks for it
+}
+
+TEST(Report, PathsOfTheUsersHomeAreShortened) {
+  const TemporaryFolder folder;
+  write_run(folder / "run", kSteps, "finished");
+  write(folder / "run/recipe.yaml", "base_llm: " + (fs::current_path() / "models/llm").string() + "\n");
+  EXPECT_EQ(report_of({folder / "run"})["runs"][0]["recipe"], "base_llm: models/llm\n");
+}
+
+TEST(Report, AFolderWithoutARunIsTheUsersMistake) {
+  const TemporaryFolder folder;
+  fs::create_directory(folder / "empty");
+  write(folder / "file", "x");
+  const auto report = [](const fs::path& path) { write_report(std::vector<fs::path>{path}); };
+  EXPECT_USER_ERROR(report(folder / "empty"), "this folder holds no run", "empty", "no metrics.jsonl, results.json or demo.json",
+                    "output_dir");
+  EXPECT_USER_ERROR(report(folder / "nowhere"), "a run's folder is missing", "nowhere", "no such folder", "output_dir");
+  EXPECT_USER_ERROR(report(folder / "file"), "a run's folder is missing", "a file");
+  EXPECT_FALSE(fs::exists(folder / "empty/report.html"));
+}
+
+TEST(Report, FilesThatAreNotWhatTheyShouldBeAreNamed) {
+  const TemporaryFolder folder;
+  const auto report = [&] { write_report(std::vector<fs::path>{folder / "evaluation"}); };
+  write(folder / "evaluation/results.json", "{\"test\": ");
+  EXPECT_USER_ERROR(report(), "results.json");
+  write(folder / "evaluation/results.json", "[]");
+  EXPECT_USER_ERROR(report(), "an evaluation without tasks", "results.json", "multimeditron evaluate");
+  write(folder / "evaluation/results.json", R"({"test": {"data": "d.jsonl"}})");
+  EXPECT_USER_ERROR(report(), "a task without scores", "results.json, task `test`");
+  write_evaluation(folder / "evaluation", folder / "data");
+  write(folder / "evaluation/attention-test.json", R"({"samples": [{"id": "1", "grid": [2, 2], "weights": [1]}]})");
+  EXPECT_USER_ERROR(report(), "attention weights that do not fill their grid", "attention-test.json, sample `1`", "1 weights", "[2,2]");
+  write(folder / "evaluation/attention-test.json", R"({"samples": [{"id": "1"}]})");
+  EXPECT_USER_ERROR(report(), "an evaluation's files cannot be read", "evaluation");
+  write_run(folder / "run", kSteps, "finished");
+  write(folder / "demo.json", R"({"seed": "x"})");
+  EXPECT_USER_ERROR(write_report(std::vector<fs::path>{folder.path()}), "the demo's record cannot be read", "demo.json");
+}
+
+}  // namespace
+}  // namespace multimeditron
