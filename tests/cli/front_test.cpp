@@ -9,7 +9,7 @@
 namespace multimeditron::testing {
 namespace {
 
-const std::vector<std::string> kSubcommands = {"train", "inspect", "generate", "evaluate",   "demo",
+const std::vector<std::string> kSubcommands = {"train", "inspect", "generate", "evaluate",   "report", "demo",
                                                "check", "schema",  "version",  "completion", "help"};
 
 std::string write_recipe(const TemporaryFolder& folder, const std::string& more = "") {
