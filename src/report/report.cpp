@@ -42,14 +42,22 @@ void order_by_phases(const Json& demo, std::vector<Source>& sources) {
   std::stable_sort(sources.begin(), sources.end(), [&](const Source& a, const Source& b) { return place_of(a) < place_of(b); });
 }
 
-/// The recipes as a demo wrote them, without the defaults that a run's own copy spells out.
-Json written_recipes(const fs::path& demo) {
+/// The recipes as a demo wrote them, without the defaults that a run's own copy spells out; each is named after its phase.
+Json written_recipes(const fs::path& folder, const Json& demo) {
   std::vector<fs::path> files;
   std::error_code code;
-  for (fs::directory_iterator entry(demo / "recipes", code), end; !code && entry != end; entry.increment(code)) {
+  for (fs::directory_iterator entry(folder / "recipes", code), end; !code && entry != end; entry.increment(code)) {
     if (entry->path().extension() == ".yaml") files.push_back(entry->path());
   }
-  std::sort(files.begin(), files.end());
+  const auto place_of = [&](const fs::path& file) {
+    size_t place = 0;
+    for (const Json& phase : demo.at("phases")) {
+      if (phase.value("name", "") == file.stem()) break;
+      ++place;
+    }
+    return std::pair(place, file);
+  };
+  std::sort(files.begin(), files.end(), [&](const fs::path& a, const fs::path& b) { return place_of(a) < place_of(b); });
   Json recipes = Json::array();
   for (const fs::path& file : files) {
     recipes.push_back({{"name", (fs::path("recipes") / file.filename()).string()}, {"recipe", read_file(file)}});
@@ -78,6 +86,7 @@ Json read_demo(const fs::path& folder) {
       std::string folder = phase.value("folder", "");
       while (folder.ends_with('/')) folder.pop_back();
       phase["folder"] = folder;
+      phase["name"] = phase.value("name", "");
     }
     return demo;
   } catch (const Json::exception& error) {
@@ -95,7 +104,7 @@ ReportSummary write_report(std::span<const fs::path> folders, const fs::path& ou
     data["demo"] = read_demo(*sources.demo);
     order_by_phases(data["demo"], sources.runs);
     order_by_phases(data["demo"], sources.evaluations);
-    data["recipes"] = written_recipes(*sources.demo);
+    data["recipes"] = written_recipes(*sources.demo, data["demo"]);
     data["contact_sheet"] = contact_sheet(*sources.demo);
   }
   const PathShortener shorten = PathShortener::here();

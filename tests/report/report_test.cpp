@@ -182,6 +182,7 @@ TEST(Report, ADemosPhasesOrderItsRuns) {
   const TemporaryFolder folder;
   for (const char* name : {"alignment", "warmup", "extra"}) write_run(folder / name, kSteps, "finished");
   write(folder / "recipes/warmup.yaml", "# as written\n");
+  write(folder / "recipes/alignment.yaml", "# the same\n");
   write(folder / "data/contact-sheet.png", encode_png(noise(30, 30, 2)));
   write(folder / "demo.json",
         R"({"seed": 7, "phases": [{"name": "data", "seconds": 1.5, "folder": ""}, {"name": "warmup", "seconds": 2, "folder": "warmup"},)"
@@ -194,7 +195,8 @@ TEST(Report, ADemosPhasesOrderItsRuns) {
   std::vector<std::string> names;
   for (const Json& run : data["runs"]) names.push_back(run["name"]);
   EXPECT_EQ(names, (std::vector<std::string>{"warmup", "alignment", "extra"}));
-  EXPECT_EQ(data["recipes"], Json({{{"name", "recipes/warmup.yaml"}, {"recipe", "# as written\n"}}}));
+  EXPECT_EQ(data["recipes"], Json::parse(R"([{"name": "recipes/warmup.yaml", "recipe": "# as written\n"},
+                                              {"name": "recipes/alignment.yaml", "recipe": "# the same\n"}])"));
   EXPECT_TRUE(data["contact_sheet"].get<std::string>().starts_with("data:image/"));
   EXPECT_EQ(data["evaluations"].size(), 1U);
 }

@@ -525,7 +525,7 @@ function overlay(sample, words) {
   const [rows, columns] = sample.grid;
   const canvas = el("canvas", {width: columns, height: rows, class: "heat", "aria-hidden": "true"});
   const context = canvas.getContext("2d"), pixels = context.createImageData(columns, rows);
-  sample.weights.forEach((weight, i) => pixels.data.set([...rampColour(weight), Math.round(255 * Math.max(0, weight))], 4 * i));
+  sample.weights.forEach((weight, i) => pixels.data.set([...rampColour(weight), Math.round(255 * Math.max(0, weight) ** 1.5)], 4 * i));
   context.putImageData(pixels, 0, 0);
   styleHeat(canvas);
   const picture = thumbnail(sample.image, words);
@@ -709,7 +709,7 @@ function drawData() {
   if (!data.contact_sheet) return;
   section("data", "Data",
     el("p", {class: "lead"}, "Some of the images that the model was trained on and asked about."),
-    el("figure", {class: "sheet"}, el("img", {src: data.contact_sheet, alt: "A sheet of small images, several of each kind in the data set", loading: "lazy"})));
+    el("figure", {class: "sheet"}, el("img", {src: data.contact_sheet, alt: "A sheet of small images, several of each kind in the data set"})));
 }
 
 async function copy(text, button, source) {
