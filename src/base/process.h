@@ -11,6 +11,9 @@ double seconds_since_process_start();
 /// Largest resident memory so far, in bytes.
 int64_t peak_resident_bytes();
 
+/// Lets peak_resident_bytes() begin anew from what is resident now, where the system can (Linux).
+void reset_peak_resident();
+
 /// "2026-11-25", local time.
 std::string today_iso_date();
 

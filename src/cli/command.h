@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/output_mode.h"
+#include "recipe/expert_recipe.h"
 #include "recipe/recipe.h"
 
 namespace multimeditron {
@@ -20,6 +21,13 @@ struct TrainCommand {
   Recipe recipe;
   bool fresh = false;    ///< set an old output folder aside (renamed) and start anew
   bool dry_run = false;  ///< check everything, say what would be done, train nothing
+  OutputMode output = OutputMode::kNormal;
+};
+
+/// `train-expert --config R [key=value ...] [--fresh]`
+struct TrainExpertCommand {
+  ExpertRecipe recipe;
+  bool fresh = false;
   OutputMode output = OutputMode::kNormal;
 };
 
@@ -109,6 +117,6 @@ struct DemoCommand {
   OutputMode mode = OutputMode::kNormal;
 };
 
-using Command = std::variant<TrainCommand, InspectCommand, GenerateCommand, EvaluateCommand, ReportCommand, DemoCommand>;
+using Command = std::variant<TrainCommand, TrainExpertCommand, InspectCommand, GenerateCommand, EvaluateCommand, ReportCommand, DemoCommand>;
 
 }  // namespace multimeditron

@@ -12,6 +12,11 @@ int run(const TrainCommand& command) {
   return run_train(command);
 }
 
+int run(const TrainExpertCommand& command) {
+  if (command.output == OutputMode::kQuiet) set_log_level(LogLevel::kQuiet);
+  return run_train_expert(command);
+}
+
 int run(const InspectCommand& command) {
   return run_inspect(command);
 }

@@ -1,16 +1,19 @@
 #include <fmt/format.h>
 
+#include <array>
 #include <chrono>
 #include <cstdio>
+#include <functional>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/process.h"
 #include "cli/demo/data_sets.h"
-#include "cli/demo/exam.h"
 #include "cli/demo/models.h"
 #include "cli/demo/stages.h"
 #include "cli/engine.h"
+#include "report/report.h"
 #include "tracking/progress.h"
 
 namespace multimeditron {
@@ -18,87 +21,138 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kShownImages = 4;
+/// A demo in its folder: phases in order, each done once. `demo.json` remembers seed, and of each phase that is done what it was and took.
+class Demo {
+ public:
+  explicit Demo(const DemoCommand& command) : command_(command), folder_(command.output), seed_(static_cast<uint64_t>(command.seed)) {}
 
-void say(OutputMode mode, const std::string& text) {
-  if (mode != OutputMode::kNormal) return;
-  fmt::print("{}\n", text);
-  std::fflush(stdout);
-}
-
-/// The folder is a demo's of this seed, or empty: nothing of somebody else's is written over.
-void take_folder(const fs::path& folder, int64_t seed) {
-  const fs::path mark = folder / "demo.json";
-  if (fs::exists(mark)) {
-    const int64_t found = read_json(mark).value("seed", int64_t{-1});
-    if (found == seed) return;
-    throw UserError("this folder holds a demo of another seed",
-                    {folder.string(), fmt::format("seed {} where {} was asked for", found, seed), "choose another folder with --output"});
+  void run() {
+    take_folder();
+    phase("data", "drawing phantom images and what is to be said about them", "", "data", [this] {
+      const demo::DataSetSizes sizes;
+      demo::write_data_sets(folder_ / "data", seed_, sizes);
+      return Json{{"images", sizes.pairs + sizes.captions + sizes.instructions + sizes.test_images}};
+    });
+    phase("models", "a tokenizer, trained on the reports, and models with random weights", "", "models", [this] { return make_models(); });
+    for (const demo::Stage& stage : demo::make_stages(folder_, seed_)) {
+      phase(stage.name, stage.title, fmt::format("multimeditron {} --config {}", stage.command, stage.recipe.string()),
+            stage.run.lexically_relative(folder_).string(), [&] { return train(stage); });
+    }
+    EvaluateCommand evaluation;
+    evaluation.model = demo::final_checkpoint(folder_).string();
+    evaluation.tasks.push_back({"test", folder_ / "data" / "test.jsonl"});
+    evaluation.output = folder_ / "evaluation";
+    evaluation.max_new_tokens = 12;
+    evaluation.seed = command_.seed;
+    evaluation.mode = command_.mode;
+    const std::string shown = fmt::format("multimeditron evaluate --model {} --tasks {} --max-new-tokens {} --output {}", evaluation.model,
+                                          evaluation.tasks[0].file.string(), evaluation.max_new_tokens, evaluation.output.string());
+    phase("evaluation", "questions on images that the model has not seen", shown, "evaluation", [&] {
+      run_evaluate(evaluation);
+      return Json::object();
+    });
+    const std::array<fs::path, 1> folders{folder_};
+    const ReportSummary report = write_report(folders);
+    say(fmt::format(
+        "\nall of it as a page: {}\n\nask the model yourself:\n$ multimeditron generate --model {} --image {} \"What kind of image "
+        "is this?\"",
+        report.file.string(), evaluation.model, first_image().string()));
   }
-  if (fs::exists(folder) && !fs::is_empty(folder)) {
-    throw UserError("this folder holds something else", {folder.string(), "no demo.json in it", "choose another folder with --output"});
-  }
-  fs::create_directories(folder);
-  write_file_atomic(mark, Json{{"seed", seed}}.dump() + "\n");
-}
 
-void prepare(const DemoCommand& command) {
-  const fs::path& folder = command.output;
-  const auto seed = static_cast<uint64_t>(command.seed);
-  const auto start = std::chrono::steady_clock::now();
-  if (!fs::exists(folder / "data" / "test")) say(command.mode, fmt::format("drawing phantom images into {}", (folder / "data").string()));
-  demo::write_data_sets(folder / "data", seed);
-  demo::write_sample_images(folder / "images", seed, kShownImages);
-  if (!fs::exists(folder / "models" / "llm" / "config.json")) {
-    demo::train_tokenizer(folder / "models" / "llm", seed);
-    demo::write_language_model(folder / "models" / "llm", seed);
+ private:
+  void say(const std::string& text) const {
+    if (command_.mode != OutputMode::kNormal) return;
+    fmt::print("{}\n", text);
+    std::fflush(stdout);
   }
-  if (!fs::exists(folder / "models" / "clip" / "config.json")) demo::write_vision_tower(folder / "models" / "clip", seed);
-  const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start;
-  say(command.mode,
-      fmt::format("data sets, a random language model and a random vision tower are in place ({})", format_duration(passed.count())));
-}
 
-void train_stage(const demo::Stage& stage, OutputMode mode) {
-  say(mode, fmt::format("\n{}\n$ multimeditron train --config {}", stage.title, stage.recipe.string()));
-  fs::create_directories(stage.recipe.parent_path());
-  write_file_atomic(stage.recipe, stage.yaml);
-  TrainCommand command;
-  command.recipe = load_recipe(stage.recipe, {});
-  command.output = mode;
-  run_train(command);
-}
-
-void write_answers(const fs::path& file, const std::vector<demo::Answer>& answers) {
-  std::string lines;
-  for (const demo::Answer& each : answers) {
-    lines += Json{{"image", each.image},
-                  {"topic", to_string(each.topic)},
-                  {"question", each.question},
-                  {"expected", each.expected},
-                  {"answer", each.answer}}
-                 .dump() +
-             "\n";
+  /// The folder is a demo's of this seed, or empty: nothing of somebody else's is written over.
+  void take_folder() {
+    const fs::path mark = folder_ / "demo.json";
+    if (fs::exists(mark)) {
+      record_ = read_json(mark);
+      const int64_t found = record_.value("seed", int64_t{-1});
+      if (found == command_.seed) return;
+      throw UserError(
+          "this folder holds a demo of another seed",
+          {folder_.string(), fmt::format("seed {} where {} was asked for", found, command_.seed), "choose another folder with --output"});
+    }
+    if (fs::exists(folder_) && !fs::is_empty(folder_)) {
+      throw UserError("this folder holds something else", {folder_.string(), "no demo.json in it", "choose another folder with --output"});
+    }
+    fs::create_directories(folder_);
+    record_ = {{"seed", command_.seed}, {"phases", Json::array()}};
+    save_record();
   }
-  write_file_atomic(file, lines);
-}
+
+  void save_record() const { write_file_atomic(folder_ / "demo.json", record_.dump(1) + "\n"); }
+
+  bool is_done(const std::string& name) const {
+    for (const Json& phase : record_.at("phases")) {
+      if (phase.at("name") == name) return true;
+    }
+    return false;
+  }
+
+  /// Runs `body` unless an earlier launch has come past it, and remembers it with what it returns. `where`: below the demo's folder.
+  void phase(const std::string& name, const std::string& title, const std::string& shown_command, const std::string& where,
+             const std::function<Json()>& body) {
+    if (is_done(name)) {
+      say(fmt::format("{}: done already", name));
+      return;
+    }
+    say(fmt::format("\n{}", title));
+    if (!shown_command.empty()) say("$ " + shown_command);
+    const auto start = std::chrono::steady_clock::now();
+    reset_peak_resident();
+    const Json details = body();
+    const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start;
+    Json done{{"name", name},
+              {"title", title},
+              {"command", shown_command},
+              {"folder", where},
+              {"seconds", passed.count()},
+              {"peak_memory_bytes", peak_resident_bytes()}};
+    done.update(details);
+    record_.at("phases").push_back(std::move(done));
+    save_record();
+  }
+
+  Json make_models() const {
+    const fs::path llm = folder_ / "models" / "llm";
+    demo::train_tokenizer(llm, seed_);
+    demo::write_language_model(llm, seed_);
+    demo::write_clip(folder_ / "models" / "clip", llm);
+    return Json::object();
+  }
+
+  /// The stage's recipe as it stands in the folder, written where it is missing, trained as its command would.
+  Json train(const demo::Stage& stage) const {
+    fs::create_directories(stage.recipe.parent_path());
+    if (!fs::exists(stage.recipe)) write_file_atomic(stage.recipe, stage.yaml);
+    if (stage.command == "train-expert") {
+      run_train_expert({.recipe = load_expert_recipe(stage.recipe, {}), .output = command_.mode});
+    } else {
+      run_train({.recipe = load_recipe(stage.recipe, {}), .output = command_.mode});
+    }
+    return Json::object();
+  }
+
+  fs::path first_image() const {
+    const std::string lines = read_file(folder_ / "data" / "test.jsonl");
+    return folder_ / "data" / Json::parse(lines.substr(0, lines.find('\n'))).at("image").get<std::string>();
+  }
+
+  const DemoCommand& command_;
+  fs::path folder_;
+  uint64_t seed_;
+  Json record_;
+};
 
 }  // namespace
 
 int run_demo(const DemoCommand& command) {
-  const fs::path& folder = command.output;
-  take_folder(folder, command.seed);
-  prepare(command);
-  for (const demo::Stage& stage : demo::make_stages(folder, static_cast<uint64_t>(command.seed))) train_stage(stage, command.mode);
-
-  const fs::path checkpoint = demo::final_checkpoint(folder);
-  say(command.mode, fmt::format("\nquestions on images that the model has not seen ({})", (folder / "data" / "test").string()));
-  const std::vector<demo::Answer> answers = demo::sit_exam(checkpoint, folder / "data" / "test");
-  write_answers(folder / "answers.jsonl", answers);
-  say(command.mode, demo::answer_table(answers, kShownImages));
-  fmt::print("{}", demo::score_table(demo::score(answers)));
-  say(command.mode, fmt::format("\nask it yourself:\n$ multimeditron generate --model {} --image {} \"What kind of image is this?\"",
-                                checkpoint.string(), (folder / "images" / "test-1.png").string()));
+  Demo(command).run();
   return kExitDone;
 }
 

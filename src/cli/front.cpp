@@ -67,6 +67,7 @@ std::unique_ptr<CLI::App> make_app(Action& action) {
       "Example:\n  multimeditron train --config recipe.yaml training_args.max_steps=10\n\n`multimeditron help SUBCOMMAND` says more.");
   app->set_version_flag("--version", "multimeditron " MULTIMEDITRON_VERSION);
   add_train(*app, action);
+  add_train_expert(*app, action);
   add_inspect(*app, action);
   add_generate(*app, action);
   add_evaluate(*app, action);

@@ -18,6 +18,7 @@ using Action = std::function<int()>;
 
 // Each adds its subcommand to `app`; when the user has chosen it, `action` is set while the command line is parsed.
 void add_train(CLI::App& app, Action& action);
+void add_train_expert(CLI::App& app, Action& action);
 void add_inspect(CLI::App& app, Action& action);
 void add_generate(CLI::App& app, Action& action);
 void add_evaluate(CLI::App& app, Action& action);

@@ -290,15 +290,15 @@ std::unique_ptr<Dataset> open_dataset(const fs::path& path) {
   return dataset;
 }
 
-std::unique_ptr<Dataset> open_datasets(const Recipe& recipe) {
-  const fs::path recipe_folder = recipe.file.parent_path();
+std::unique_ptr<Dataset> open_datasets(std::span<const DatasetSpec> specs, const fs::path& recipe_file) {
+  const fs::path recipe_folder = recipe_file.parent_path();
   std::vector<std::unique_ptr<Dataset>> parts;
-  for (size_t i = 0; i < recipe.datasets.size(); ++i) {
-    const DatasetSpec& spec = recipe.datasets[i];
+  for (size_t i = 0; i < specs.size(); ++i) {
+    const DatasetSpec& spec = specs[i];
     const std::string key = fmt::format("datasets[{}]", i);
     if (spec.weight && *spec.weight != 1.0) {
       throw UserError("weights of data sets are not supported",
-                      {.where = fmt::format("{}, {}.weight", recipe.file.string(), key),
+                      {.where = fmt::format("{}, {}.weight", recipe_file.string(), key),
                        .found = fmt::format("{}", *spec.weight),
                        .fix = "leave `weight` out; to repeat a data set, list it again; to take less of it, set `max_samples`"});
     }
@@ -314,7 +314,7 @@ std::unique_ptr<Dataset> open_datasets(const Recipe& recipe) {
     parts.push_back(std::move(dataset));
   }
   if (parts.empty())
-    throw UserError("the recipe names no data set", {.where = recipe.file.string(), .found = "an empty `datasets`", .fix = "list one"});
+    throw UserError("the recipe names no data set", {.where = recipe_file.string(), .found = "an empty `datasets`", .fix = "list one"});
   if (parts.size() == 1) return std::move(parts.front());
   return std::make_unique<Concatenation>(std::move(parts));
 }

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -46,8 +47,11 @@ class Dataset {
 /// UserError.
 std::unique_ptr<Dataset> open_dataset(const std::filesystem::path& path);
 
-/// All data sets of a recipe, one after the other, in the recipe's order; `packed_path` is resolved as base/hub.h says, `max_samples` keeps
+/// All data sets that a recipe names, one after the other, in its order; `packed_path` is resolved as base/hub.h says, `max_samples` keeps
 /// the first ones. A `weight` other than 1 is refused.
-std::unique_ptr<Dataset> open_datasets(const Recipe& recipe);
+std::unique_ptr<Dataset> open_datasets(std::span<const DatasetSpec> specs, const std::filesystem::path& recipe_file);
+inline std::unique_ptr<Dataset> open_datasets(const Recipe& recipe) {
+  return open_datasets(recipe.datasets, recipe.file);
+}
 
 }  // namespace multimeditron

@@ -21,7 +21,7 @@ struct Outcome {
   std::exception_ptr fault;
 };
 
-Outcome build(const SampleBuilder& builder, int64_t row) {
+Outcome build(const SampleSource& builder, int64_t row) {
   Outcome outcome;
   try {
     outcome.sample = builder.build(row);
@@ -45,7 +45,7 @@ struct Pending {
 }  // namespace
 
 struct Loader::State {
-  const SampleBuilder& builder;
+  const SampleSource& builder;
   const Dataset& dataset;
   std::function<std::vector<int64_t>(int64_t)> rows_of;
   int64_t next_to_plan, end;
@@ -96,7 +96,7 @@ struct Loader::State {
   }
 };
 
-Loader::Loader(const SampleBuilder& builder, const Dataset& dataset, std::function<std::vector<int64_t>(int64_t)> rows_of, int64_t first,
+Loader::Loader(const SampleSource& builder, const Dataset& dataset, std::function<std::vector<int64_t>(int64_t)> rows_of, int64_t first,
                int64_t end, int num_threads, int prefetch, Quarantine& quarantine)
     : state_(new State{builder, dataset, std::move(rows_of), first, end, static_cast<size_t>(std::max(prefetch, 1)), quarantine}) {
   for (int i = 0; i < num_threads; ++i) {

@@ -45,7 +45,7 @@ class Quarantine {
 class Loader {
  public:
   /// `rows_of(k)`: dataset rows of batch k, for k = first .. end - 1; called from one thread, in order.
-  Loader(const SampleBuilder& builder, const Dataset& dataset, std::function<std::vector<int64_t>(int64_t)> rows_of, int64_t first,
+  Loader(const SampleSource& builder, const Dataset& dataset, std::function<std::vector<int64_t>(int64_t)> rows_of, int64_t first,
          int64_t end, int num_threads, int prefetch, Quarantine& quarantine);
   ~Loader();
 

@@ -25,9 +25,17 @@ struct Sample {
   std::vector<ImageInput> images;
 };
 
+/// Whatever makes samples of rows. Const calls are thread-safe.
+class SampleSource {
+ public:
+  virtual ~SampleSource() = default;
+  /// Throws UserError for a bad sample, naming file and row. No message holds text of the row.
+  virtual Sample build(int64_t index) const = 0;
+};
+
 /// Turns rows into samples: loads and decodes images, applies the processor, renders and tokenizes. Const calls are thread-safe.
 /// Refers to `dataset` and `tokenizer`, which must outlive it.
-class SampleBuilder {
+class SampleBuilder : public SampleSource {
  public:
   SampleBuilder(const Dataset& dataset, const Tokenizer& tokenizer, PromptOptions prompt, std::vector<LoaderSpec> loaders,
                 std::optional<ImageProcessor> processor);
@@ -35,9 +43,8 @@ class SampleBuilder {
   /// Longer samples are bad ones (the room of a pack). Set before the first build.
   void set_max_length(int64_t max_length) { max_length_ = max_length; }
 
-  /// Throws UserError for a bad sample (undecodable image, placeholders and images differ in number, no assistant turn, ...), naming file
-  /// and row. No message holds text of the row.
-  Sample build(int64_t index) const;
+  /// Bad are: undecodable images, placeholders and images that differ in number, no assistant turn, ...
+  Sample build(int64_t index) const override;
   /// Tokens of the sample, without a look at its images; 0 for a bad one.
   int64_t length(int64_t index) const;
   /// The decoded images of a row, before the processor (`inspect`).

@@ -13,9 +13,107 @@ bool is_mixture(const ModalitySpec& modality) {
   return modality.model_type.starts_with("moe_");
 }
 
-class Validator {
+/// What recipes of every kind have in common: loaders, data sets, training arguments.
+class RunValidator {
  public:
-  Validator(Recipe& recipe, Reader& reader) : recipe_(recipe), reader_(reader) {}
+  RunValidator(TrainingArguments& arguments, const std::vector<LoaderSpec>& loaders, const std::vector<DatasetSpec>& datasets,
+               Reader& reader)
+      : reader_(reader), arguments_(arguments), loaders_(loaders), datasets_(datasets) {}
+
+ protected:
+  /// Missing: not written, or null. What was written wrongly has been reported already.
+  void require(const std::string& path, bool given, const std::string& fix) {
+    if (given || reader_.failed(path)) return;
+    const bool written = reader_.has(path);
+    reader_.mistake_at(path, fmt::format("`{}` is missing", path), written ? "null, or an empty value" : "", fix);
+  }
+
+  void check_loaders() {
+    for (size_t i = 0; i < loaders_.size(); ++i) {
+      const std::string path = fmt::format("loaders.{}", i);
+      const LoaderSpec& loader = loaders_[i];
+      require(path + ".loader_type", !loader.loader_type.empty(), "one of: raw-image, fs-image, raw-volume, fs-volume");
+      for (size_t k = 0; k < i; ++k) {
+        if (loaders_[k].modality_type != loader.modality_type) continue;
+        reader_.mistake_at(path, "two loaders for one modality",
+                           fmt::format("`loaders.{}` and `{}` both serve `{}`", k, path, loader.modality_type), "keep one of them");
+      }
+      if (!loader.base_path.empty() && loader.loader_type.starts_with("raw-"))
+        reader_.note(reader_.origin(path + ".base_path"), fmt::format("`{}.base_path` has no meaning for {}", path, loader.loader_type));
+    }
+  }
+
+  void check_data() {
+    require("datasets", !datasets_.empty(), "add `- packed_path: FOLDER` to `datasets`");
+    for (size_t i = 0; i < datasets_.size(); ++i)
+      require(fmt::format("datasets.{}.packed_path", i), !datasets_[i].packed_path.empty(), "set it to a folder, file, glob or hub id");
+    require("training_args.output_dir", !arguments_.output_dir.empty(), "set it to the folder that the run is to be written to");
+  }
+
+  void check_schedule() {
+    TrainingArguments& arguments = arguments_;
+    const std::string type_path = "training_args.lr_scheduler_type", kwargs = "training_args.lr_scheduler_kwargs";
+    if (reader_.failed(type_path) || reader_.failed(kwargs)) return;
+    const std::string& type = arguments.lr_scheduler_type;
+    const std::vector<std::string> keys = scheduler_keys(type);
+    for (const auto& each : scheduler_table().fields) {
+      const std::string path = kwargs + "." + each.info.name;
+      if (!reader_.has(path) || std::find(keys.begin(), keys.end(), each.info.name) != keys.end()) continue;
+      reader_.mistake_at(path, fmt::format("`{}` has no meaning for the schedule `{}`", each.info.name, type), fmt::format("`{}`", path),
+                         keys.empty() ? "remove it, or choose another `lr_scheduler_type`"
+                                      : fmt::format("keys of this schedule: {}", fmt::join(keys, ", ")));
+    }
+    if (type == "cosine_with_restarts" && !reader_.has(kwargs + ".num_cycles")) arguments.num_cycles = 1;
+    const bool divides = type == "polynomial" || (type == "cosine_with_min_lr" && arguments.min_lr);
+    if (divides && arguments.learning_rate <= 0 && !reader_.failed("training_args.learning_rate")) {
+      reader_.mistake_at("training_args.learning_rate",
+                         fmt::format("the schedule `{}` needs a `learning_rate` above 0, since its lowest rate is a share of it", type),
+                         fmt::format("`learning_rate: {}`", arguments.learning_rate),
+                         "set it above 0, or choose `lr_scheduler_type: constant` to train nothing");
+      return;
+    }
+    if (type != "cosine_with_min_lr" || reader_.failed(kwargs + ".min_lr") || reader_.failed(kwargs + ".min_lr_rate")) return;
+    if (arguments.min_lr.has_value() == arguments.min_lr_rate.has_value()) {
+      reader_.mistake_at(reader_.has(kwargs) ? kwargs : type_path, "cosine_with_min_lr needs one lowest rate",
+                         arguments.min_lr ? "both `min_lr` and `min_lr_rate`" : "neither `min_lr` nor `min_lr_rate`",
+                         "write for instance `lr_scheduler_kwargs: {min_lr: 3e-5}` with one of the two");
+    } else if (arguments.min_lr && *arguments.min_lr > arguments.learning_rate && !reader_.failed("training_args.learning_rate")) {
+      reader_.warn(reader_.origin(kwargs + ".min_lr"), fmt::format("`min_lr` ({}) is above `learning_rate` ({}): the rate will rise",
+                                                                   *arguments.min_lr, arguments.learning_rate));
+    }
+  }
+
+  void check_course() {
+    const TrainingArguments& arguments = arguments_;
+    if (!reader_.failed("training_args.max_steps") && arguments.max_steps <= 0 && arguments.num_train_epochs <= 0 &&
+        !reader_.failed("training_args.num_train_epochs")) {
+      reader_.mistake_at("training_args.num_train_epochs", "the run has no length",
+                         fmt::format("`num_train_epochs: {}` and `max_steps: {}`", arguments.num_train_epochs, arguments.max_steps),
+                         "set one of them above 0");
+    }
+    check_interval("training_args.save_steps", arguments.save_steps);
+    check_interval("training_args.logging_steps", arguments.logging_steps);
+    if (arguments.warmup_steps >= 1) check_interval("training_args.warmup_steps", arguments.warmup_steps);
+  }
+
+  Reader& reader_;
+
+ private:
+  void check_interval(const std::string& path, double value) {
+    if (value < 1 || value == static_cast<double>(static_cast<int64_t>(value)) || reader_.failed(path)) return;
+    reader_.mistake_at(path, fmt::format("`{}` must be a whole number, or a share below 1", path), fmt::format("{}", value),
+                       fmt::format("write {} for steps, or a value below 1 for a share of all steps", static_cast<int64_t>(value)));
+  }
+
+  TrainingArguments& arguments_;
+  const std::vector<LoaderSpec>& loaders_;
+  const std::vector<DatasetSpec>& datasets_;
+};
+
+class Validator : RunValidator {
+ public:
+  Validator(Recipe& recipe, Reader& reader)
+      : RunValidator(recipe.training_args, recipe.loaders, recipe.datasets, reader), recipe_(recipe) {}
 
   void run() {
     check_model();
@@ -30,13 +128,6 @@ class Validator {
   }
 
  private:
-  /// Missing: not written, or null. What was written wrongly has been reported already.
-  void require(const std::string& path, bool given, const std::string& fix) {
-    if (given || reader_.failed(path)) return;
-    const bool written = reader_.has(path);
-    reader_.mistake_at(path, fmt::format("`{}` is missing", path), written ? "null, or an empty value" : "", fix);
-  }
-
   void check_model() {
     if (recipe_.base_llm.empty() && recipe_.base_model.empty() && !reader_.failed("base_llm") && !reader_.failed("base_model")) {
       reader_.mistake_at("base_llm", "a language model is missing", "neither `base_llm` nor `base_model`",
@@ -48,21 +139,6 @@ class Validator {
     if (recipe_.resume && recipe_.base_model.empty() && !reader_.failed("base_model")) {
       reader_.mistake_at("resume_from_checkpoint", "there is nothing to resume from", "`resume_from_checkpoint: true` without `base_model`",
                          "set `base_model` to the checkpoint, or write its path here");
-    }
-  }
-
-  void check_loaders() {
-    for (size_t i = 0; i < recipe_.loaders.size(); ++i) {
-      const std::string path = fmt::format("loaders.{}", i);
-      const LoaderSpec& loader = recipe_.loaders[i];
-      require(path + ".loader_type", !loader.loader_type.empty(), "one of: raw-image, fs-image, raw-volume, fs-volume");
-      for (size_t k = 0; k < i; ++k) {
-        if (recipe_.loaders[k].modality_type != loader.modality_type) continue;
-        reader_.mistake_at(path, "two loaders for one modality",
-                           fmt::format("`loaders.{}` and `{}` both serve `{}`", k, path, loader.modality_type), "keep one of them");
-      }
-      if (!loader.base_path.empty() && loader.loader_type.starts_with("raw-"))
-        reader_.note(reader_.origin(path + ".base_path"), fmt::format("`{}.base_path` has no meaning for {}", path, loader.loader_type));
     }
   }
 
@@ -142,14 +218,6 @@ class Validator {
     }
   }
 
-  void check_data() {
-    require("datasets", !recipe_.datasets.empty(), "add `- packed_path: FOLDER` to `datasets`");
-    for (size_t i = 0; i < recipe_.datasets.size(); ++i)
-      require(fmt::format("datasets.{}.packed_path", i), !recipe_.datasets[i].packed_path.empty(),
-              "set it to a folder, file, glob or hub id");
-    require("training_args.output_dir", !recipe_.training_args.output_dir.empty(), "set it to the folder that the run is to be written to");
-  }
-
   void check_lengths() {
     const bool limited = recipe_.max_sequence_length.has_value() || reader_.failed("max_sequence_length");
     if (recipe_.truncation && !limited) {
@@ -164,58 +232,6 @@ class Validator {
       reader_.note(reader_.origin("max_length"), "`max_length` has no meaning without `pack_sequences: true`");
   }
 
-  void check_schedule() {
-    TrainingArguments& arguments = recipe_.training_args;
-    const std::string type_path = "training_args.lr_scheduler_type", kwargs = "training_args.lr_scheduler_kwargs";
-    if (reader_.failed(type_path) || reader_.failed(kwargs)) return;
-    const std::string& type = arguments.lr_scheduler_type;
-    const std::vector<std::string> keys = scheduler_keys(type);
-    for (const auto& each : scheduler_table().fields) {
-      const std::string path = kwargs + "." + each.info.name;
-      if (!reader_.has(path) || std::find(keys.begin(), keys.end(), each.info.name) != keys.end()) continue;
-      reader_.mistake_at(path, fmt::format("`{}` has no meaning for the schedule `{}`", each.info.name, type), fmt::format("`{}`", path),
-                         keys.empty() ? "remove it, or choose another `lr_scheduler_type`"
-                                      : fmt::format("keys of this schedule: {}", fmt::join(keys, ", ")));
-    }
-    if (type == "cosine_with_restarts" && !reader_.has(kwargs + ".num_cycles")) arguments.num_cycles = 1;
-    const bool divides = type == "polynomial" || (type == "cosine_with_min_lr" && arguments.min_lr);
-    if (divides && arguments.learning_rate <= 0 && !reader_.failed("training_args.learning_rate")) {
-      reader_.mistake_at("training_args.learning_rate",
-                         fmt::format("the schedule `{}` needs a `learning_rate` above 0, since its lowest rate is a share of it", type),
-                         fmt::format("`learning_rate: {}`", arguments.learning_rate),
-                         "set it above 0, or choose `lr_scheduler_type: constant` to train nothing");
-      return;
-    }
-    if (type != "cosine_with_min_lr" || reader_.failed(kwargs + ".min_lr") || reader_.failed(kwargs + ".min_lr_rate")) return;
-    if (arguments.min_lr.has_value() == arguments.min_lr_rate.has_value()) {
-      reader_.mistake_at(reader_.has(kwargs) ? kwargs : type_path, "cosine_with_min_lr needs one lowest rate",
-                         arguments.min_lr ? "both `min_lr` and `min_lr_rate`" : "neither `min_lr` nor `min_lr_rate`",
-                         "write for instance `lr_scheduler_kwargs: {min_lr: 3e-5}` with one of the two");
-    } else if (arguments.min_lr && *arguments.min_lr > arguments.learning_rate && !reader_.failed("training_args.learning_rate")) {
-      reader_.warn(reader_.origin(kwargs + ".min_lr"), fmt::format("`min_lr` ({}) is above `learning_rate` ({}): the rate will rise",
-                                                                   *arguments.min_lr, arguments.learning_rate));
-    }
-  }
-
-  void check_course() {
-    const TrainingArguments& arguments = recipe_.training_args;
-    if (!reader_.failed("training_args.max_steps") && arguments.max_steps <= 0 && arguments.num_train_epochs <= 0 &&
-        !reader_.failed("training_args.num_train_epochs")) {
-      reader_.mistake_at("training_args.num_train_epochs", "the run has no length",
-                         fmt::format("`num_train_epochs: {}` and `max_steps: {}`", arguments.num_train_epochs, arguments.max_steps),
-                         "set one of them above 0");
-    }
-    check_interval("training_args.save_steps", arguments.save_steps);
-    check_interval("training_args.logging_steps", arguments.logging_steps);
-    if (arguments.warmup_steps >= 1) check_interval("training_args.warmup_steps", arguments.warmup_steps);
-  }
-
-  void check_interval(const std::string& path, double value) {
-    if (value < 1 || value == static_cast<double>(static_cast<int64_t>(value)) || reader_.failed(path)) return;
-    reader_.mistake_at(path, fmt::format("`{}` must be a whole number, or a share below 1", path), fmt::format("{}", value),
-                       fmt::format("write {} for steps, or a value below 1 for a share of all steps", static_cast<int64_t>(value)));
-  }
-
   void note_unused() {
     if (!recipe_.wandb_run_id.empty()) reader_.note(reader_.origin("wandb_run_id"), "`wandb_run_id` is accepted, not used here");
     const std::string& services = recipe_.training_args.report_to;
@@ -225,13 +241,38 @@ class Validator {
   }
 
   Recipe& recipe_;
-  Reader& reader_;
+};
+
+class ExpertValidator : RunValidator {
+ public:
+  ExpertValidator(ExpertRecipe& recipe, Reader& reader)
+      : RunValidator(recipe.training_args, recipe.loaders, recipe.datasets, reader), recipe_(recipe) {}
+
+  void run() {
+    require("clip_name", !recipe_.clip_name.empty(), "set it to the hub id or folder of a CLIP model");
+    if (recipe_.loaders.empty()) recipe_.loaders.push_back({.loader_type = "raw-image", .base_path = ""});
+    check_loaders();
+    check_data();
+    check_schedule();
+    check_course();
+    if (recipe_.training_args.per_device_train_batch_size * recipe_.training_args.gradient_accumulation_steps < 2) {
+      reader_.mistake_at("training_args.per_device_train_batch_size", "contrastive training needs several pairs a step",
+                         "a batch of one pair", "set `per_device_train_batch_size`, for instance to 64");
+    }
+  }
+
+ private:
+  ExpertRecipe& recipe_;
 };
 
 }  // namespace
 
 void validate(Recipe& recipe, Reader& reader) {
   Validator(recipe, reader).run();
+}
+
+void validate(ExpertRecipe& recipe, Reader& reader) {
+  ExpertValidator(recipe, reader).run();
 }
 
 }  // namespace multimeditron

@@ -7,7 +7,7 @@
 #include <cmath>
 
 #include "models/layers/cpu_types.h"
-#include "models/multimodal/pretrained.h"
+#include "models/tensors.h"
 
 namespace multimeditron {
 namespace {
@@ -39,13 +39,15 @@ bool is_excluded_from_decay(const Parameter& parameter) {
   return false;
 }
 
-Optimizer::Optimizer(MultimodalModel& model, const TrainingArguments& arguments, const CustomLr& custom_lr) : arguments_(arguments) {
-  for (auto& bucket : model.buckets()) {
+Optimizer::Optimizer(std::span<const std::unique_ptr<Bucket>> buckets, at::ScalarType dtype, const TrainingArguments& arguments,
+                     const CustomLr& custom_lr)
+    : arguments_(arguments) {
+  for (const auto& bucket : buckets) {
     if (!bucket->is_trained()) continue;
     Slot slot{.bucket = bucket.get()};
     // Loaded for training, a bucket is still in float32: its values become the masters. In a float32 model data and masters are one.
     slot.master = bucket->data.scalar_type() != at::kFloat ? bucket->data.to(at::kFloat)
-                  : model.dtype() != at::kFloat            ? convert(*bucket, model.dtype())
+                  : dtype != at::kFloat                    ? convert(*bucket, dtype)
                                                            : bucket->data;
     const double learning_rate = learning_rate_of(bucket->name, arguments, custom_lr);
     int64_t offset = 0;
@@ -120,6 +122,16 @@ void Optimizer::step(int64_t step, double lr_factor, double grad_scale) {
       });
     }
     slot.bucket->grad_is_stale = true;
+  }
+}
+
+void Optimizer::limit(const Parameter& parameter, double maximum) {
+  for (Slot& slot : slots_) {
+    if (slot.bucket != parameter.bucket) continue;
+    const int64_t offset = parameter.data.storage_offset() - slot.bucket->data.storage_offset();
+    at::Tensor master = slot.master.narrow(0, offset, parameter.numel());
+    master.clamp_max_(maximum);
+    if (!slot.master.is_same(slot.bucket->data)) slot.bucket->data.narrow(0, offset, parameter.numel()).copy_(master);
   }
 }
 

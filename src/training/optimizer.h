@@ -2,11 +2,13 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "checkpoint/training_state.h"
-#include "models/multimodal/model.h"
+#include "models/module.h"
 #include "recipe/recipe.h"
 
 namespace multimeditron {
@@ -18,14 +20,19 @@ bool is_excluded_from_decay(const Parameter& parameter);
 /// weights in the model's dtype. In float32 the weights are their own masters.
 class Optimizer {
  public:
-  /// Base learning rates by component: `custom_lr.projector`, `custom_lr.vision`, else `learning_rate`.
-  Optimizer(MultimodalModel& model, const TrainingArguments& arguments, const CustomLr& custom_lr);
+  /// Takes over the trained ones of `buckets`: what is float32 becomes masters, and the bucket `dtype`. Base learning rates by component:
+  /// `custom_lr.projector`, `custom_lr.vision`, else `learning_rate`.
+  Optimizer(std::span<const std::unique_ptr<Bucket>> buckets, at::ScalarType dtype, const TrainingArguments& arguments,
+            const CustomLr& custom_lr);
 
   /// L2 norm over all trained gradients; makes untouched ones zero first.
   double gradient_norm();
   /// One step with learning rate base * `lr_factor`, gradients multiplied by `grad_scale` (clipping). `step` counts from 1. Gradients
   /// become stale.
   void step(int64_t step, double lr_factor, double grad_scale);
+
+  /// Lowers what lies above `maximum` in a trained parameter.
+  void limit(const Parameter& parameter, double maximum);
 
   /// For write_training_state: master, exp_avg and exp_avg_sq of every trained parameter.
   std::vector<TensorSource> state();

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "recipe/recipe.h"
 
 namespace multimeditron {
 namespace {
@@ -37,8 +38,9 @@ void set_aside(const fs::path& path) {
 
 }  // namespace
 
-RunFolder::RunFolder(const Recipe& recipe, bool fresh, int64_t micro_batches_per_step)
-    : path_(fs::path(recipe.training_args.output_dir).lexically_normal()),
+RunFolder::RunFolder(RunIdentity identity, bool fresh, int64_t micro_batches_per_step)
+    : identity_(std::move(identity)),
+      path_(identity_.output_dir.lexically_normal()),
       micro_batches_per_step_(micro_batches_per_step),
       start_date_(today_iso_date()) {
   if (!path_.has_filename()) path_ = path_.parent_path();  // "out/" names "out"
@@ -66,11 +68,11 @@ RunFolder::RunFolder(const Recipe& recipe, bool fresh, int64_t micro_batches_per
         "the run's record cannot be read",
         {.where = file.string(), .found = error.what(), .fix = "undo the edit of this file, or set the run aside with --fresh"});
   }
-  if (fingerprint != recipe.fingerprint) {
+  if (fingerprint != identity_.fingerprint) {
     const std::string old_yaml = fs::exists(path_ / "recipe.yaml") ? read_file(path_ / "recipe.yaml") : "";
     throw UserError("the output folder holds the run of another recipe",
                     {.where = path_.string(),
-                     .found = "these differ (old, new):\n" + recipe_difference(old_yaml, recipe.effective_yaml),
+                     .found = "these differ (old, new):\n" + recipe_difference(old_yaml, identity_.effective_yaml),
                      .fix = "choose another `training_args.output_dir`, or set the old run aside with --fresh"});
   }
   finished_ = read_run_state(path_) == "finished";
@@ -82,17 +84,17 @@ void RunFolder::inherit(int64_t micro_batches_per_step, std::string start_date) 
   start_date_ = std::move(start_date);
 }
 
-void RunFolder::claim(const Recipe& recipe) {
+void RunFolder::claim() {
   if (holds_old_run_) {
     set_aside(path_);
     create(path_);
     lock_ = std::make_unique<RunLock>(path_);  // the old lock went with the old folder
     holds_old_run_ = false;
   }
-  write_file_atomic(path_ / "recipe.yaml", recipe.effective_yaml);  // on a later launch too: paths and logging may have changed
+  write_file_atomic(path_ / "recipe.yaml", identity_.effective_yaml);  // on a later launch too: paths and logging may have changed
   if (fs::exists(path_ / "run.json")) return;
   const Json json{{"version", 1},
-                  {"recipe_fingerprint", recipe.fingerprint},
+                  {"recipe_fingerprint", identity_.fingerprint},
                   {"micro_batches_per_step", micro_batches_per_step_},
                   {"start_date", start_date_}};
   write_file_atomic(path_ / "run.json", json.dump(2) + "\n");

@@ -6,9 +6,18 @@
 #include <string>
 
 #include "checkpoint/folder.h"
-#include "recipe/recipe.h"
 
 namespace multimeditron {
+
+/// What makes a run what it is, whatever kind of recipe it comes from.
+struct RunIdentity {
+  std::filesystem::path output_dir;
+  std::string fingerprint, effective_yaml;
+};
+template <class R>
+RunIdentity identity_of(const R& recipe) {
+  return {recipe.training_args.output_dir, recipe.fingerprint, recipe.effective_yaml};
+}
 
 /// The output folder of a run: who owns it, what it holds, and where the run goes on.
 ///   recipe.yaml    the effective recipe         run.json   fingerprint, micro-batches a step, start date: fixed at the first launch
@@ -18,7 +27,7 @@ class RunFolder {
  public:
   /// Takes the folder for this run. `fresh`: an old run in it is passed over, and set aside by claim(). Throws UserError: another recipe's
   /// run (with the difference), another process has it, cannot be written.
-  RunFolder(const Recipe& recipe, bool fresh, int64_t micro_batches_per_step);
+  RunFolder(RunIdentity identity, bool fresh, int64_t micro_batches_per_step);
 
   /// Takes over what the run of a checkpoint fixed at its first launch, so that going on with it in another folder changes neither its
   /// steps nor its prompts. To be called before claim().
@@ -27,7 +36,7 @@ class RunFolder {
   /// Writes recipe.yaml and run.json: from now on the folder belongs to this recipe; an old run that `fresh` passes over is renamed
   /// `NAME.old-K`, never deleted. Called once everything is loaded and before anything else is written, so that a recipe with a mistake
   /// leaves no trace.
-  void claim(const Recipe& recipe);
+  void claim();
   /// True once the folder belongs to this run, by this launch or an earlier one.
   bool is_claimed() const;
 
@@ -40,6 +49,7 @@ class RunFolder {
   void set_state(const std::string& state) const { write_run_state(path_, state); }
 
  private:
+  RunIdentity identity_;
   std::filesystem::path path_;
   std::unique_ptr<RunLock> lock_;
   bool finished_ = false;

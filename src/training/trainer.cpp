@@ -2,25 +2,17 @@
 
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
-#include <malloc.h>
 
 #include <chrono>
-#include <cmath>
-#include <thread>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "base/process.h"
 #include "base/signals.h"
-#include "data/loader.h"
-#include "models/config_reader.h"
 #include "models/multimodal/pretrained.h"
+#include "training/loop.h"
 #include "training/micro_batches.h"
-#include "training/optimizer.h"
 #include "training/plan.h"
-#include "training/run_folder.h"
-#include "training/schedule.h"
-#include "training/trainer_log.h"
 
 namespace multimeditron {
 namespace {
@@ -28,18 +20,8 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-constexpr const char* kQuarantine = "quarantine";
-
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-/// Keeps large activations mapped between steps: the allocator gives them back to the system at once otherwise, to be faulted in anew.
-/// 32 MB is the largest threshold that glibc takes.
-void keep_large_blocks() {
-  mallopt(M_MMAP_THRESHOLD, 32 << 20);
-  mallopt(M_TRIM_THRESHOLD, 512 << 20);
-  mallopt(M_TOP_PAD, 64 << 20);
 }
 
 class Trainer {
@@ -50,12 +32,9 @@ class Trainer {
  private:
   void load();
   void open_outputs();
-  Quarantine::Position quarantine_position() const;
   StepRecord train_step(int64_t step);
-  void save(int64_t step);
-  bool is_save_step(int64_t step, const StepPlan::Step& plan) const;
   void show_header();
-  void show_summary(double seconds, int64_t first_step);
+  void show_summary(const LoopResult& result, int64_t first_step);
 
   const Recipe& recipe_;
   const TrainingArguments& arguments_;
@@ -74,7 +53,6 @@ class Trainer {
   std::unique_ptr<MetricsFile> metrics_;
   TrainingState state_;
   TrainerLog log_;
-  double last_loss_ = 0;
 };
 
 Trainer::Trainer(const Recipe& recipe, RunFolder& folder, OutputMode output)
@@ -98,7 +76,7 @@ void Trainer::load() {
   // Several micro-batches are added up in float32; a single one may stay in the weights' dtype.
   const bool accumulates = folder_.micro_batches_per_step() > 1;
   model.set_training_mode(recipe_.training_mode, accumulates ? at::kFloat : dtype);
-  optimizer_.emplace(model, arguments_, recipe_.custom_lr);
+  optimizer_.emplace(model.buckets(), model.dtype(), arguments_, recipe_.custom_lr);
 
   dataset_ = open_datasets(recipe_);
   std::optional<ImageProcessor> processor;
@@ -135,12 +113,11 @@ void Trainer::load() {
 
 /// The folder is this run's from here on: its files are opened, cut back to where the run goes on, and samples are built ahead.
 void Trainer::open_outputs() {
-  folder_.claim(recipe_);
+  folder_.claim();
   metrics_ = std::make_unique<MetricsFile>(folder_.path() / "metrics.jsonl", state_.step);
   quarantine_ = std::make_unique<Quarantine>(folder_.path() / "quarantine.jsonl", recipe_.max_bad_samples);
-  quarantine_->restore(quarantine_position());
-  const int threads = arguments_.dataloader_num_workers > 0 ? static_cast<int>(std::min<int64_t>(arguments_.dataloader_num_workers, 64))
-                                                            : static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1U, 4U));
+  quarantine_->restore(stored_quarantine(state_, folder_.newest_checkpoint().has_value()));
+  const int threads = loader_threads(arguments_);
   const auto prefetch =
       static_cast<int>(std::max<int64_t>(folder_.micro_batches_per_step() + 1, threads * arguments_.dataloader_prefetch_factor));
   loader_ = std::make_unique<Loader>(
@@ -150,15 +127,6 @@ void Trainer::open_outputs() {
         return order_.rows(epoch, index);
       },
       plan_->batches_before(state_.step), plan_->batches_before(plan_->total_steps()), threads, prefetch, *quarantine_);
-}
-
-/// Where the list of bad samples stood at the checkpoint. Of another folder's checkpoint only the counts hold here.
-Quarantine::Position Trainer::quarantine_position() const {
-  const ConfigReader extra(state_.extra, "training_state.json, extra");
-  if (!extra.has(kQuarantine)) return {};
-  const ConfigReader reader(extra.object(kQuarantine), "training_state.json, extra.quarantine");
-  const auto count = [&](const char* key) { return static_cast<int64_t>(reader.number(key, 0)); };
-  return {.seen = count("seen"), .bad = count("bad"), .bytes = folder_.newest_checkpoint() ? count("bytes") : 0};
 }
 
 /// One optimizer step. `step` counts from 0.
@@ -192,43 +160,9 @@ StepRecord Trainer::train_step(int64_t step) {
     }
   }
 
-  record.grad_norm = optimizer_->gradient_norm();
-  if (!std::isfinite(record.loss) || !std::isfinite(record.grad_norm)) {
-    throw UserError("the training has diverged",
-                    {.where = fmt::format("step {} of {}", step + 1, plan_->total_steps()),
-                     .found = fmt::format("loss {}, gradient norm {}", record.loss, record.grad_norm),
-                     .fix = "lower `learning_rate`, add `warmup_steps`, or look at the samples of this step with `logging_level: micro`"});
-  }
-  const double clip = arguments_.max_grad_norm > 0 ? std::min(1.0, arguments_.max_grad_norm / (record.grad_norm + 1e-6)) : 1.0;
-  const double factor = schedule_->factor(step);
-  optimizer_->step(step + 1, factor, clip);
-  record.learning_rate = arguments_.learning_rate * factor;
+  take_step(*optimizer_, *schedule_, arguments_, step, record);
   record.seconds = seconds_since(start);
   return record;
-}
-
-bool Trainer::is_save_step(int64_t step, const StepPlan::Step& plan) const {
-  if (arguments_.save_strategy == "no") return false;
-  if (step == plan_->total_steps()) return true;
-  if (arguments_.save_strategy == "epoch") return plan.ends_epoch;
-  return step % resolve_steps(arguments_.save_steps, plan_->total_steps()) == 0;
-}
-
-void Trainer::save(int64_t step) {
-  metrics_->sync();
-  state_.metrics_bytes = metrics_->size_bytes();
-  log_.store(state_);
-  const Quarantine::Position bad = quarantine_->position();
-  state_.extra[kQuarantine] = {{"seen", bad.seen}, {"bad", bad.bad}, {"bytes", bad.bytes}};
-  write_checkpoint_folder(folder_.path(), step, [&](const fs::path& checkpoint) {
-    save_pretrained(*pretrained_.model, *pretrained_.tokenizer, checkpoint);
-    write_training_state(checkpoint, state_, optimizer_->state());
-    write_trainer_state(checkpoint, log_.trainer_state(state_, arguments_));
-    copy_file_synced(folder_.path() / "recipe.yaml", checkpoint / "recipe.yaml");
-  });
-  prune_checkpoints(folder_.path(), arguments_.save_total_limit);
-  const std::string saved = checkpoint_path(folder_.path(), step).string();
-  progress_.event(fmt::format("saved {}", saved), {{"event", "checkpoint"}, {"step", step}, {"path", saved}});
 }
 
 void Trainer::run() {
@@ -236,43 +170,15 @@ void Trainer::run() {
   load();
   open_outputs();
   show_header();
-  folder_.set_state("running");
   const int64_t first_step = state_.step;
-  const Clock::time_point start = Clock::now();
-  metrics_->event("start", {{"step", first_step}, {"seconds_to_first_step", seconds_since_process_start()}});
-
-  double smoothed = 0;
-  for (int64_t step = first_step; step < plan_->total_steps(); ++step) {
-    StepRecord record = train_step(step);
-    state_.step = step + 1;
-    state_.epoch = record.epoch;
-    state_.tokens_seen += record.tokens;
-    state_.samples_seen += record.samples;
-    last_loss_ = record.loss;
-    const double speed = static_cast<double>(record.tokens) / record.seconds;
-    smoothed = smoothed == 0 ? speed : 0.9 * smoothed + 0.1 * speed;
-    record.tokens_per_s = smoothed;
-    metrics_->step(record);
-    log_.add(record);
-    progress_.step(record);
-
-    const bool stop = stop_requested();
-    if (is_save_step(step + 1, plan_->step(step)) || (stop && step + 1 < plan_->total_steps())) save(step + 1);
-    if (stop && step + 1 < plan_->total_steps()) {
-      metrics_->event("interrupted", {{"step", step + 1}, {"signal", stop_signal_name()}});
-      folder_.set_state("interrupted");
-      progress_.event(fmt::format("stopped by {} after step {}; the same command goes on from here", stop_signal_name(), step + 1),
-                      {{"event", "interrupted"}, {"step", step + 1}});
-      throw Interrupted();
-    }
-  }
-  metrics_->event("end", {{"step", state_.step},
-                          {"seconds", seconds_since(start)},
-                          {"peak_memory_bytes", peak_resident_bytes()},
-                          {"data_wait_s", loader_->waited_s()}});
-  metrics_->sync();
+  const LoopHooks hooks{
+      .step = [this](int64_t step) { return train_step(step); },
+      .save_model = [this](const fs::path& folder) { save_pretrained(*pretrained_.model, *pretrained_.tokenizer, folder); },
+      .store = [this](TrainingState& state) { store_quarantine(*quarantine_, state); },
+      .data_wait_s = [this] { return loader_->waited_s(); }};
+  const LoopResult result = run_steps({arguments_, *plan_, folder_, *optimizer_, *metrics_, progress_, state_, log_}, hooks);
   folder_.set_state("finished");
-  show_summary(seconds_since(start), first_step);
+  show_summary(result, first_step);
 }
 
 void Trainer::show_header() {
@@ -292,12 +198,12 @@ void Trainer::show_header() {
   progress_.header(state_.step > 0 ? fmt::format("going on after step {}", state_.step) : "training", rows);
 }
 
-void Trainer::show_summary(double seconds, int64_t first_step) {
+void Trainer::show_summary(const LoopResult& result, int64_t first_step) {
   std::vector<std::pair<std::string, std::string>> rows;
-  rows.emplace_back("steps", fmt::format("{} in {}", state_.step - first_step, format_duration(seconds)));
-  rows.emplace_back("loss", fmt::format("{:.4f} in the last step", last_loss_));
+  rows.emplace_back("steps", fmt::format("{} in {}", state_.step - first_step, format_duration(result.seconds)));
+  rows.emplace_back("loss", fmt::format("{:.4f} in the last step", result.last_loss));
   rows.emplace_back("memory", format_bytes(peak_resident_bytes()) + " at most");
-  rows.emplace_back("data", fmt::format("{:.0f} % of the time waited for", 100 * loader_->waited_s() / std::max(seconds, 1e-9)));
+  rows.emplace_back("data", fmt::format("{:.0f} % of the time waited for", 100 * loader_->waited_s() / std::max(result.seconds, 1e-9)));
   if (quarantine_->count() > 0) {
     rows.emplace_back("left out", fmt::format("{} bad sample{}, listed in {}", quarantine_->count(), quarantine_->count() == 1 ? "" : "s",
                                               (folder_.path() / "quarantine.jsonl").string()));
@@ -324,25 +230,8 @@ PromptOptions prompt_options(const Recipe& recipe, const MultimodalModel& model,
 
 void train(const Recipe& recipe, bool fresh, OutputMode output) {
   keep_large_blocks();
-  RunFolder folder(recipe, fresh, recipe.training_args.gradient_accumulation_steps);
-  if (folder.is_finished()) {
-    Progress(output).event(fmt::format("{} is finished already; --fresh starts it anew", folder.path().string()),
-                           {{"event", "finished_already"}});
-    return;
-  }
-  try {
-    Trainer trainer(recipe, folder, output);
-    trainer.run();
-  } catch (const Interrupted&) {
-    throw;
-  } catch (...) {
-    try {
-      if (folder.is_claimed()) folder.set_state("failed");
-    } catch (const UserError&) {
-      // The first error is the one to tell: a full disk fails here too.
-    }
-    throw;
-  }
+  run_in_folder(identity_of(recipe), fresh, recipe.training_args.gradient_accumulation_steps, output,
+                [&](RunFolder& folder) { Trainer(recipe, folder, output).run(); });
 }
 
 void print_plan(const Recipe& recipe, OutputMode output) {

@@ -4,6 +4,7 @@
 #include "checkpoint/safetensors.h"
 #include "generation/parity_report.h"
 #include "models/multimodal/pretrained.h"
+#include "models/tensors.h"
 #include "run_case.h"
 
 namespace multimeditron::testing {

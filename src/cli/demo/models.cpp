@@ -2,9 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
-#include <numbers>
-#include <string_view>
 #include <vector>
 
 #include "base/file.h"
@@ -12,7 +9,6 @@
 #include "checkpoint/safetensors.h"
 #include "cli/demo/random.h"
 #include "models/language/causal_lm.h"
-#include "models/vision/clip.h"
 #include "text/tokenizer.h"
 
 namespace multimeditron::demo {
@@ -20,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr uint64_t kLanguageModel = 1, kVisionTower = 2;  // streams of the seed
+constexpr uint64_t kLanguageModel = 1;  // stream of the seed
 
 void write_json(const fs::path& file, const Json& json) {
   write_file_atomic(file, json.dump(2) + "\n");
@@ -48,31 +44,6 @@ void write_weights(const fs::path& folder, Module& tree, const std::string& pref
 
 void draw(std::vector<float>& values, double deviation, Random& random) {
   for (float& value : values) value = static_cast<float>(deviation * random.normal());
-}
-
-/// `weight`: [width, 3, patch, patch]. Each filter is a random mixture of the 16 lowest cosine frequencies, the same for the three
-/// colours: blind to pixel noise, and what it sees is of the size of the position embedding.
-void draw_patch_embedding(const Parameter& parameter, std::vector<float>& weight, Random& random) {
-  constexpr int64_t kFrequencies = 4;
-  const int64_t width = parameter.shape[0], channels = parameter.shape[1], patch = parameter.shape[2];
-  const auto wave = [&](int64_t frequency, int64_t x) {
-    return std::cos(std::numbers::pi * static_cast<double>(frequency) * (static_cast<double>(x) + 0.5) / static_cast<double>(patch));
-  };
-  for (int64_t filter = 0; filter < width; ++filter) {
-    std::vector<double> values(patch * patch);
-    for (int64_t u = 0; u < kFrequencies; ++u) {
-      for (int64_t v = 0; v < kFrequencies; ++v) {
-        // Contrasts within a patch are smaller than its brightness.
-        const double amplitude = (u + v == 0 ? 1 : 2) * random.normal() / static_cast<double>(channels * patch * patch);
-        for (int64_t y = 0; y < patch; ++y) {
-          for (int64_t x = 0; x < patch; ++x) values[y * patch + x] += amplitude * wave(u, y) * wave(v, x);
-        }
-      }
-    }
-    for (int64_t channel = 0; channel < channels; ++channel) {
-      std::copy(values.begin(), values.end(), weight.begin() + (filter * channels + channel) * patch * patch);
-    }
-  }
 }
 
 }  // namespace
@@ -104,31 +75,11 @@ void write_language_model(const fs::path& folder, uint64_t seed) {
   write_json(folder / "config.json", json);
 }
 
-void write_vision_tower(const fs::path& folder, uint64_t seed) {
-  constexpr int64_t kImageSize = 64;
+void write_clip(const fs::path& folder, const fs::path& tokenizer_folder) {
+  constexpr int64_t kImageSize = 64, kProjection = 64, kTextPositions = 64;
   fs::create_directories(folder);
-  const Json json = {{"architectures", {"CLIPVisionModel"}},
-                     {"model_type", "clip_vision_model"},
-                     {"hidden_size", 128},
-                     {"intermediate_size", 256},
-                     {"num_hidden_layers", 1},
-                     {"num_attention_heads", 4},
-                     {"image_size", kImageSize},
-                     {"patch_size", 16},
-                     {"num_channels", 3},
-                     {"layer_norm_eps", 1e-5},
-                     {"hidden_act", "quick_gelu"},
-                     {"torch_dtype", "float32"}};
-  ClipVisionTower tower(ClipVisionConfig::from_json(json, (folder / "config.json").string()));
-  Random random(derive_seed(seed, kVisionTower, 0));
-  write_weights(folder, tower, "vision_model.", [&](const std::string& name, const Parameter& parameter, std::vector<float>& values) {
-    if (name.ends_with("patch_embedding.weight")) {
-      draw_patch_embedding(parameter, values, random);
-    } else {
-      // Wide enough that the layers really mix: features of a tower near the identity hardly tell a lesion from an organ.
-      draw(values, name.ends_with("position_embedding.weight") ? 0.5 : 0.1, random);
-    }
-  });
+  const Tokenizer tokenizer = Tokenizer::load(tokenizer_folder);
+  tokenizer.save(folder);
   write_json(folder / "preprocessor_config.json", {{"image_processor_type", "CLIPImageProcessor"},
                                                    {"do_convert_rgb", true},
                                                    {"do_resize", true},
@@ -141,7 +92,35 @@ void write_vision_tower(const fs::path& folder, uint64_t seed) {
                                                    {"do_normalize", true},
                                                    {"image_mean", {0.27, 0.27, 0.27}},
                                                    {"image_std", {0.28, 0.28, 0.28}}});
-  write_json(folder / "config.json", json);
+  const Json vision = {{"model_type", "clip_vision_model"},
+                       {"hidden_size", 128},
+                       {"intermediate_size", 384},
+                       {"num_hidden_layers", 4},
+                       {"num_attention_heads", 4},
+                       {"image_size", kImageSize},
+                       {"patch_size", 8},
+                       {"num_channels", 3},
+                       {"layer_norm_eps", 1e-5},
+                       {"projection_dim", kProjection},
+                       {"hidden_act", "quick_gelu"}};
+  const Json text = {{"model_type", "clip_text_model"},
+                     {"vocab_size", tokenizer.size()},
+                     {"hidden_size", 128},
+                     {"intermediate_size", 256},
+                     {"num_hidden_layers", 2},
+                     {"num_attention_heads", 4},
+                     {"max_position_embeddings", kTextPositions},
+                     {"eos_token_id", tokenizer.eos_token_id().value()},
+                     {"layer_norm_eps", 1e-5},
+                     {"projection_dim", kProjection},
+                     {"hidden_act", "quick_gelu"}};
+  write_json(folder / "config.json", {{"architectures", {"CLIPModel"}},
+                                      {"model_type", "clip"},
+                                      {"projection_dim", kProjection},
+                                      {"logit_scale_init_value", 2.6592},
+                                      {"torch_dtype", "float32"},
+                                      {"text_config", text},
+                                      {"vision_config", vision}});
 }
 
 }  // namespace multimeditron::demo

@@ -11,8 +11,8 @@ inline constexpr int64_t kHiddenSize = 128;
 /// Writes a Qwen3 folder (config.json, model.safetensors) with random weights around the tokenizer that `folder` already holds.
 void write_language_model(const std::filesystem::path& folder, uint64_t seed);
 
-/// Writes a CLIP vision tower's folder (config.json, model.safetensors, preprocessor_config.json) with random weights that nevertheless
-/// see: the filters of its patch embedding are random mixtures of the lowest spatial frequencies.
-void write_vision_tower(const std::filesystem::path& folder, uint64_t seed);
+/// Writes a CLIP folder without weights (config.json, preprocessor_config.json, the tokenizer of `tokenizer_folder`): the architecture that
+/// `train-expert` draws and trains.
+void write_clip(const std::filesystem::path& folder, const std::filesystem::path& tokenizer_folder);
 
 }  // namespace multimeditron::demo

@@ -10,21 +10,24 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// How long and how fast a stage learns; tuned by trial on seeds 0 to 3 (docs/training.md).
+/// How long and how fast a stage learns; tuned by trial on several seeds (docs/training.md).
 struct Course {
   const char* name;
   const char* title;
-  const char* training_mode;
+  const char* training_mode;  // empty: train-expert
   const char* data;
-  int64_t batch_size, steps;
-  double learning_rate;
+  int64_t batch_size, steps, warmup;
+  double learning_rate, weight_decay;
 };
 
-constexpr Course kCourses[] = {
-    {"warmup", "warm-up: the language model learns to read reports, without images", "LM_ONLY", "text", 32, 120, 1e-3},
-    {"alignment", "stage 1: the projector learns to caption images", "ALIGNMENT", "alignment", 32, 400, 2e-3},
-    {"end2end", "stage 2: language model and projector learn to answer questions on images", "END2END", "instructions", 32, 300, 1e-3},
-};
+constexpr Course kVision = {"vision", "vision: a CLIP learns which caption belongs to which image", "", "pairs", 128, 500, 30, 1e-3, 0.1};
+constexpr Course kWarmup = {
+    "warmup", "warm-up: the language model learns to read reports, without images", "LM_ONLY", "text", 32, 150, 10, 1e-3, 0.01};
+constexpr Course kAlignment = {"alignment", "stage 1: the projector learns to caption images", "ALIGNMENT", "alignment", 32, 250, 10, 2e-3,
+                               0.01};
+constexpr Course kEnd2End = {
+    "end2end", "stage 2: language model and projector learn to answer questions on images", "END2END", "instructions", 32, 300, 10, 1e-3,
+    0.01};
 
 /// A string as YAML takes it, whatever characters a path has.
 std::string quoted(const fs::path& path) {
@@ -33,18 +36,16 @@ std::string quoted(const fs::path& path) {
   return text + "'";
 }
 
-std::string write_recipe(const fs::path& folder, const Course& course, const std::string& start, uint64_t seed) {
-  std::string yaml = fmt::format("# Written by `multimeditron demo`. {}\n{}", course.title, start);
-  yaml += fmt::format("attachment_token: {}\ntokenizer_type: qwen3\ntoken_size: {}\nseed: {}\nlabel_mask: assistant\n", kAttachmentToken,
-                      kHiddenSize, seed);
-  if (std::string_view(course.training_mode) != "LM_ONLY") {
-    yaml += fmt::format(
-        "loaders:\n- loader_type: raw-image\n  modality_type: image\n"
-        "modalities:\n- model_type: meditron_clip\n  clip_name: {}\n  hidden_size: {}\n  projection_type: mlp\n",
-        quoted(folder / "models" / "clip"), kHiddenSize);
-  }
-  yaml += fmt::format("training_mode: {}\ndatasets:\n- packed_path: {}\n", course.training_mode, quoted(folder / "data" / course.data));
-  yaml += fmt::format(
+fs::path run_of(const fs::path& folder, const Course& course) {
+  return folder / "runs" / course.name;
+}
+
+fs::path last_checkpoint(const fs::path& folder, const Course& course) {
+  return run_of(folder, course) / fmt::format("checkpoint-{}", course.steps);
+}
+
+std::string training_args(const fs::path& folder, const Course& course, uint64_t seed) {
+  return fmt::format(
       "training_args:\n"
       "  output_dir: {}\n"
       "  run_name: demo-{}\n"
@@ -52,44 +53,56 @@ std::string write_recipe(const fs::path& folder, const Course& course, const std
       "  lr_scheduler_type: cosine_with_min_lr\n"
       "  lr_scheduler_kwargs:\n"
       "    min_lr: {}\n"
-      "  warmup_steps: 10\n"
+      "  warmup_steps: {}\n"
       "  per_device_train_batch_size: {}\n"
       "  max_steps: {}\n"
-      "  weight_decay: 0.01\n"
+      "  weight_decay: {}\n"
       "  max_grad_norm: 1.0\n"
       "  save_strategy: steps\n"
-      "  save_steps: 0.5\n"
+      "  save_steps: 0.25\n"
       "  save_total_limit: 1\n"
       "  logging_steps: 20\n"
       "  report_to: none\n"
       "  seed: {}\n",
-      quoted(folder / "runs" / course.name), course.name, course.learning_rate, course.learning_rate / 10, course.batch_size, course.steps,
-      seed);
-  return yaml;
+      quoted(run_of(folder, course)), course.name, course.learning_rate, course.learning_rate / 10, course.warmup, course.batch_size,
+      course.steps, course.weight_decay, seed);
 }
 
-fs::path last_checkpoint(const fs::path& folder, const Course& course) {
-  return folder / "runs" / course.name / fmt::format("checkpoint-{}", course.steps);
+Stage make_stage(const fs::path& folder, const Course& course, const std::string& start, uint64_t seed) {
+  const bool is_expert = course.training_mode[0] == '\0';
+  std::string yaml = fmt::format("# Written by `multimeditron demo`. {}\n{}seed: {}\n", course.title, start, seed);
+  yaml += fmt::format("attachment_token: {}\n", kAttachmentToken);
+  if (!is_expert) {
+    yaml += fmt::format("tokenizer_type: qwen3\ntoken_size: {}\nlabel_mask: assistant\n", kHiddenSize);
+    if (std::string_view(course.training_mode) != "LM_ONLY") {
+      yaml += fmt::format(
+          "loaders:\n- loader_type: raw-image\n  modality_type: image\n"
+          "modalities:\n- model_type: meditron_clip\n  clip_name: {}\n  hidden_size: {}\n  projection_type: mlp\n",
+          quoted(last_checkpoint(folder, kVision)), kHiddenSize);
+    }
+    yaml += fmt::format("training_mode: {}\n", course.training_mode);
+  }
+  yaml += fmt::format("datasets:\n- packed_path: {}\n{}", quoted(folder / "data" / course.data), training_args(folder, course, seed));
+  return {.name = course.name,
+          .title = course.title,
+          .command = is_expert ? "train-expert" : "train",
+          .recipe = folder / "recipes" / fmt::format("{}.yaml", course.name),
+          .run = run_of(folder, course),
+          .yaml = std::move(yaml)};
 }
 
 }  // namespace
 
 std::vector<Stage> make_stages(const fs::path& folder, uint64_t seed) {
-  const std::string starts[] = {
-      fmt::format("base_llm: {}\n", quoted(folder / "models" / "llm")),
-      fmt::format("base_llm: {}\n", quoted(last_checkpoint(folder, kCourses[0]))),
-      fmt::format("base_model: {}\n", quoted(last_checkpoint(folder, kCourses[1]))),
-  };
-  std::vector<Stage> stages;
-  for (size_t i = 0; i < std::size(kCourses); ++i) {
-    stages.push_back({kCourses[i].title, folder / "recipes" / fmt::format("{}.yaml", kCourses[i].name),
-                      write_recipe(folder, kCourses[i], starts[i], seed)});
-  }
-  return stages;
+  const auto start = [](const char* key, const fs::path& path) { return fmt::format("{}: {}\n", key, quoted(path)); };
+  return {make_stage(folder, kVision, start("clip_name", folder / "models" / "clip") + "from_scratch: true\n", seed),
+          make_stage(folder, kWarmup, start("base_llm", folder / "models" / "llm"), seed),
+          make_stage(folder, kAlignment, start("base_llm", last_checkpoint(folder, kWarmup)), seed),
+          make_stage(folder, kEnd2End, start("base_model", last_checkpoint(folder, kAlignment)), seed)};
 }
 
 fs::path final_checkpoint(const fs::path& folder) {
-  return last_checkpoint(folder, kCourses[std::size(kCourses) - 1]);
+  return last_checkpoint(folder, kEnd2End);
 }
 
 }  // namespace multimeditron::demo

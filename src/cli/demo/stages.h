@@ -7,16 +7,19 @@
 
 namespace multimeditron::demo {
 
-/// One training run of the demo: an ordinary recipe.
+/// One training run of the demo: an ordinary recipe and the command that trains it.
 struct Stage {
-  std::string title;  ///< "warm-up", what it is for
-  std::filesystem::path recipe;
-  std::string yaml;  ///< the recipe's text
+  std::string name;                   ///< "warmup"
+  std::string title;                  ///< "warm-up: the language model learns ..."
+  std::string command;                ///< "train", "train-expert"
+  std::filesystem::path recipe, run;  ///< its file and its output folder
+  std::string yaml;                   ///< the recipe's text
 };
 
-/// The runs of a demo in `folder`, in order, each starting from the one before:
+/// The runs of a demo in `folder`, in order:
+///   vision     train-expert: a CLIP, from scratch, on images and captions
 ///   warmup     LM_ONLY: the language model reads reports and answers questions on them, without images
-///   alignment  ALIGNMENT: the projector learns to caption
+///   alignment  ALIGNMENT: the projector between the two learns to caption
 ///   end2end    END2END: language model and projector learn to answer questions on images
 std::vector<Stage> make_stages(const std::filesystem::path& folder, uint64_t seed);
 

@@ -5,7 +5,6 @@
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/normal.h>
-#include <torch/csrc/autograd/autograd.h>
 
 namespace multimeditron {
 
@@ -62,18 +61,10 @@ at::Tensor ClipModality::forward(const at::Tensor& pixel_values, Saved* saved) {
     const at::NoGradGuard no_grad;
     return projector_.forward(vision_->forward(pixel_values));
   }
-  // For the time of this forward pass the trained parameters are leaves of a graph of their own.
-  visit("", [&](const std::string&, Parameter& parameter) {
-    if (!parameter.is_trained) return;
-    saved->parameters.push_back(&parameter);
-    saved->leaves.push_back(parameter.data.detach().requires_grad_(true));
-  });
-  const auto swap = [&] {
-    for (size_t i = 0; i < saved->parameters.size(); ++i) std::swap(saved->parameters[i]->data, saved->leaves[i]);
-  };
+  saved->leaves = GraphLeaves(*this);
+  const GraphLeaves::Scope scope(saved->leaves);
   bool vision_trained = false;
   vision_->visit("", [&](const std::string&, Parameter& parameter) { vision_trained = vision_trained || parameter.is_trained; });
-  swap();
   at::Tensor features;
   {
     const at::AutoGradMode mode(vision_trained);
@@ -81,17 +72,11 @@ at::Tensor ClipModality::forward(const at::Tensor& pixel_values, Saved* saved) {
   }
   const at::AutoGradMode mode(true);
   saved->output = projector_.forward(features);
-  swap();
   return saved->output.detach();
 }
 
 void ClipModality::backward(const at::Tensor& grad, Saved& saved) {
-  if (saved.parameters.empty()) return;
-  const auto gradients = torch::autograd::grad({saved.output}, saved.leaves, {grad});
-  for (size_t i = 0; i < gradients.size(); ++i) {
-    ensure_gradient(*saved.parameters[i]->bucket);
-    saved.parameters[i]->grad.add_(gradients[i]);
-  }
+  saved.leaves.backward({saved.output}, {grad});
   saved = {};
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "image/processor.h"
+#include "models/graph.h"
 #include "models/module.h"
 #include "models/vision/clip.h"
 #include "recipe/recipe.h"
@@ -50,8 +51,7 @@ class ClipModality : public Module {
   /// What backward() needs.
   struct Saved {
     at::Tensor output;
-    std::vector<Parameter*> parameters;
-    std::vector<at::Tensor> leaves;
+    GraphLeaves leaves;
   };
   /// `pixel_values`: [N, 3, image_size, image_size] float32 -> [N, P, hidden_size]. `saved` null: no gradient. A frozen tower runs without
   /// a graph.

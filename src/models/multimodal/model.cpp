@@ -80,11 +80,11 @@ MultimodalModel::Loss MultimodalModel::forward_backward(const MicroBatch& batch,
   const Loss loss{.sum = head.loss_sum, .num_labels = batch.num_labels()};
 
   const bool llm_trained = llm_.embed_tokens().is_trained;
-  if (!llm_trained && modality_saved.parameters.empty()) return loss;  // nothing below the head is trained in this micro-batch
+  if (!llm_trained && modality_saved.leaves.empty()) return loss;  // nothing below the head is trained in this micro-batch
   at::Tensor grad = at::zeros_like(hidden).index_copy_(0, label_rows, head.grad_rows);
   grad = llm_.backward_layers(grad, batch.layout, saved);
   llm_.embed_backward(batch.input_ids, grad, batch.placeholders);
-  if (!modality_saved.parameters.empty()) {
+  if (!modality_saved.leaves.empty()) {
     const at::Tensor grad_images = grad.index_select(0, index_tensor(batch.placeholders))
                                        .view({static_cast<int64_t>(batch.image_of.size()), embeddings_per_image(), -1});
     const at::Tensor grad_projected = at::zeros_like(modality_saved.output).index_add_(0, index_tensor(batch.image_of), grad_images);

@@ -1,7 +1,6 @@
 #include "models/multimodal/pretrained.h"
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <ATen/ops/from_blob.h>
 #include <ATen/ops/normal.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -15,6 +14,7 @@
 #include "checkpoint/folder.h"
 #include "models/config_reader.h"
 #include "models/multimodal/checkpoint_config.h"
+#include "models/tensors.h"
 
 namespace multimeditron {
 namespace {
@@ -364,48 +364,6 @@ Pretrained load_checkpoint_with(const fs::path& folder, at::ScalarType dtype, co
 }
 
 }  // namespace
-
-at::Tensor to_tensor(const TensorView& view) {
-  at::ScalarType type = at::kFloat;
-  switch (view.dtype) {
-    case DType::kF64:
-      type = at::kDouble;
-      break;
-    case DType::kF32:
-      type = at::kFloat;
-      break;
-    case DType::kF16:
-      type = at::kHalf;
-      break;
-    case DType::kBF16:
-      type = at::kBFloat16;
-      break;
-    case DType::kI64:
-      type = at::kLong;
-      break;
-    case DType::kI32:
-      type = at::kInt;
-      break;
-    case DType::kI16:
-      type = at::kShort;
-      break;
-    case DType::kI8:
-      type = at::kChar;
-      break;
-    case DType::kU8:
-      type = at::kByte;
-      break;
-    case DType::kBool:
-      type = at::kBool;
-      break;
-  }
-  return at::from_blob(const_cast<std::byte*>(view.bytes.data()), view.shape, type);
-}
-
-DType dtype_of(at::ScalarType type) {
-  TORCH_CHECK(type == at::kFloat || type == at::kBFloat16);
-  return type == at::kFloat ? DType::kF32 : DType::kBF16;
-}
 
 Pretrained load_from_recipe(const Recipe& recipe, at::ScalarType dtype, LoadFor purpose) {
   if (recipe.base_model.empty()) return load_from_parts(recipe, dtype, purpose);

@@ -4,7 +4,6 @@
 #include <memory>
 #include <string>
 
-#include "checkpoint/safetensors.h"
 #include "models/multimodal/model.h"
 #include "recipe/recipe.h"
 #include "text/tokenizer.h"
@@ -45,9 +44,5 @@ at::ScalarType stored_dtype(const std::filesystem::path& folder);
 /// config.json, model.safetensors (sharded where large), tokenizer and processor files: the original's layout, self-contained. A model
 /// without modalities becomes a plain language model's folder. Only parameters are read; call it inside write_checkpoint_folder.
 void save_pretrained(MultimodalModel& model, const Tokenizer& tokenizer, const std::filesystem::path& folder);
-
-/// A tensor that shares the view's memory, and the safetensors dtype of a tensor.
-at::Tensor to_tensor(const TensorView& view);
-DType dtype_of(at::ScalarType type);
 
 }  // namespace multimeditron

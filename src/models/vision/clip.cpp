@@ -2,11 +2,8 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
-#include <ATen/ops/gelu.h>
 #include <ATen/ops/layer_norm.h>
 #include <ATen/ops/linear.h>
-#include <ATen/ops/scaled_dot_product_attention.h>
-#include <ATen/ops/sigmoid.h>
 #include <fmt/format.h>
 
 #include "base/error.h"
@@ -45,28 +42,10 @@ ClipVisionConfig ClipVisionConfig::from_json(const Json& json, const std::string
   return config;
 }
 
-ClipVisionTower::Layer::Layer(const ClipVisionConfig& config) {
-  const int64_t dim = config.hidden_size, inner = config.intermediate_size;
-  const auto linear = [&](const std::string& name, int64_t out, int64_t in, Parameter*& weight, Parameter*& bias) {
-    weight = &register_parameter(name + ".weight", {out, in});
-    bias = &register_parameter(name + ".bias", {out});
-  };
-  linear("self_attn.k_proj", dim, dim, k_weight, k_bias);
-  linear("self_attn.v_proj", dim, dim, v_weight, v_bias);
-  linear("self_attn.q_proj", dim, dim, q_weight, q_bias);
-  linear("self_attn.out_proj", dim, dim, out_weight, out_bias);
-  norm1_weight = &register_parameter("layer_norm1.weight", {dim}, true);
-  norm1_bias = &register_parameter("layer_norm1.bias", {dim}, true);
-  linear("mlp.fc1", inner, dim, fc1_weight, fc1_bias);
-  linear("mlp.fc2", dim, inner, fc2_weight, fc2_bias);
-  norm2_weight = &register_parameter("layer_norm2.weight", {dim}, true);
-  norm2_bias = &register_parameter("layer_norm2.bias", {dim}, true);
-}
-
-ClipVisionTower::Unused::Unused(const ClipVisionConfig& config) {
+ClipVisionTower::PostNorm::PostNorm(const ClipVisionConfig& config) {
   own_bucket();
-  register_parameter("weight", {config.hidden_size}, true);
-  register_parameter("bias", {config.hidden_size}, true);
+  weight = &register_parameter("weight", {config.hidden_size}, true);
+  bias = &register_parameter("bias", {config.hidden_size}, true);
 }
 
 ClipVisionTower::ClipVisionTower(const ClipVisionConfig& config) : config_(config), post_layernorm_(config) {
@@ -79,18 +58,15 @@ ClipVisionTower::ClipVisionTower(const ClipVisionConfig& config) : config_(confi
   pre_norm_weight_ = &register_parameter("pre_layrnorm.weight", {dim}, true);  // the checkpoint's spelling
   pre_norm_bias_ = &register_parameter("pre_layrnorm.bias", {dim}, true);
   for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
-    layers_.push_back(std::make_unique<Layer>(config));
+    layers_.push_back(std::make_unique<ClipLayer>(
+        ClipLayerConfig{dim, config.intermediate_size, config.num_attention_heads, config.layer_norm_eps, config.hidden_act}));
     register_module("encoder.layers." + std::to_string(i), *layers_.back());
   }
   register_module("post_layernorm", post_layernorm_);
 }
 
-at::Tensor ClipVisionTower::forward(const at::Tensor& pixel_values) const {
+at::Tensor ClipVisionTower::hidden_states(const at::Tensor& pixel_values) const {
   const int64_t images = pixel_values.size(0), dim = config_.hidden_size, patch = config_.patch_size, side = config_.image_size / patch;
-  const int64_t heads = config_.num_attention_heads, head_dim = dim / heads, tokens = side * side + 1;
-  const auto norm = [&](const at::Tensor& x, const Parameter* weight, const Parameter* bias) {
-    return at::layer_norm(x, {dim}, weight->data, bias->data, config_.layer_norm_eps);
-  };
   // The patch convolution has stride = kernel, so it is a linear layer over the patches' pixels.
   const at::Tensor patches = pixel_values.to(patch_embedding_->data.scalar_type())
                                  .view({images, 3, side, patch, side, patch})
@@ -98,20 +74,18 @@ at::Tensor ClipVisionTower::forward(const at::Tensor& pixel_values) const {
                                  .reshape({images, side * side, -1});
   at::Tensor x = at::linear(patches, patch_embedding_->data.view({dim, -1}));                        // [N, P, D]
   x = at::cat({class_embedding_->data.expand({images, 1, dim}), x}, 1) + position_embedding_->data;  // [N, 1 + P, D]
-  x = norm(x, pre_norm_weight_, pre_norm_bias_);
-  for (const auto& layer : layers_) {
-    const at::Tensor n = norm(x, layer->norm1_weight, layer->norm1_bias);
-    const auto project = [&](const Parameter* weight, const Parameter* bias) {
-      return at::linear(n, weight->data, bias->data).view({images, tokens, heads, head_dim}).transpose(1, 2);
-    };
-    const at::Tensor attention = at::scaled_dot_product_attention(
-        project(layer->q_weight, layer->q_bias), project(layer->k_weight, layer->k_bias), project(layer->v_weight, layer->v_bias));
-    x = x + at::linear(attention.transpose(1, 2).reshape({images, tokens, dim}), layer->out_weight->data, layer->out_bias->data);
-    const at::Tensor inner = at::linear(norm(x, layer->norm2_weight, layer->norm2_bias), layer->fc1_weight->data, layer->fc1_bias->data);
-    const at::Tensor active = config_.hidden_act == "gelu" ? at::gelu(inner) : inner * at::sigmoid(inner * 1.702);
-    x = x + at::linear(active, layer->fc2_weight->data, layer->fc2_bias->data);
-  }
-  return x.narrow(1, 1, tokens - 1);
+  x = at::layer_norm(x, {dim}, pre_norm_weight_->data, pre_norm_bias_->data, config_.layer_norm_eps);
+  for (const auto& layer : layers_) x = layer->forward(x, false);
+  return x;
+}
+
+at::Tensor ClipVisionTower::forward(const at::Tensor& pixel_values) const {
+  return hidden_states(pixel_values).narrow(1, 1, config_.num_patches());
+}
+
+at::Tensor ClipVisionTower::pooled(const at::Tensor& pixel_values) const {
+  return at::layer_norm(hidden_states(pixel_values).select(1, 0), {config_.hidden_size}, post_layernorm_.weight->data,
+                        post_layernorm_.bias->data, config_.layer_norm_eps);
 }
 
 }  // namespace multimeditron

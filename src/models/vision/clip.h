@@ -9,6 +9,7 @@
 
 #include "base/json.h"
 #include "models/module.h"
+#include "models/vision/clip_layer.h"
 
 namespace multimeditron {
 
@@ -31,26 +32,25 @@ class ClipVisionTower : public Module {
   explicit ClipVisionTower(const ClipVisionConfig& config);
 
   /// `pixel_values`: [N, 3, image_size, image_size] -> the last layer's patch tokens before post_layernorm, without the class token:
-  /// [N, num_patches, hidden_size]. A plain composition of ATen operations: differentiable where its parameters are.
+  /// [N, num_patches, hidden_size]. Differentiable where its parameters are.
   at::Tensor forward(const at::Tensor& pixel_values) const;
+  /// The class token after post_layernorm: [N, hidden_size], what CLIP's own training compares with the text.
+  at::Tensor pooled(const at::Tensor& pixel_values) const;
   const ClipVisionConfig& config() const { return config_; }
 
  private:
-  struct Layer : Module {
-    explicit Layer(const ClipVisionConfig& config);
-    Parameter *norm1_weight, *norm1_bias, *norm2_weight, *norm2_bias;
-    Parameter *q_weight, *q_bias, *k_weight, *k_bias, *v_weight, *v_bias, *out_weight, *out_bias;
-    Parameter *fc1_weight, *fc1_bias, *fc2_weight, *fc2_bias;
+  /// A bucket of its own: with frozen or projected features it is loaded and saved, but never computed with.
+  struct PostNorm : Module {
+    explicit PostNorm(const ClipVisionConfig& config);
+    Parameter *weight, *bias;
   };
-  /// Loaded and saved, never computed with: the features are taken before it.
-  struct Unused : Module {
-    explicit Unused(const ClipVisionConfig& config);
-  };
+  /// [N, 1 + num_patches, hidden_size]
+  at::Tensor hidden_states(const at::Tensor& pixel_values) const;
 
   ClipVisionConfig config_;
   Parameter *class_embedding_, *patch_embedding_, *position_embedding_, *pre_norm_weight_, *pre_norm_bias_;
-  std::vector<std::unique_ptr<Layer>> layers_;
-  Unused post_layernorm_;
+  std::vector<std::unique_ptr<ClipLayer>> layers_;
+  PostNorm post_layernorm_;
 };
 
 }  // namespace multimeditron

@@ -1,0 +1,58 @@
+#include "data/pairs.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "data/image_loader.h"
+
+namespace multimeditron {
+
+PairBuilder::PairBuilder(const Dataset& dataset, const Tokenizer& tokenizer, std::vector<LoaderSpec> loaders, ImageProcessor processor,
+                         std::string attachment_token, int64_t eos_token_id, int64_t max_length)
+    : dataset_(dataset),
+      tokenizer_(tokenizer),
+      loaders_(std::move(loaders)),
+      processor_(std::move(processor)),
+      attachment_token_(std::move(attachment_token)),
+      eos_token_id_(eos_token_id),
+      max_length_(max_length) {}
+
+std::string PairBuilder::caption(const Row& row) const {
+  std::string caption;
+  if (row.text) {
+    caption = *row.text;
+  } else {
+    for (const Message& message : row.conversations) {
+      if (message.role != "assistant") continue;
+      caption = message.content;
+      break;
+    }
+  }
+  for (size_t at; (at = caption.find(attachment_token_)) != std::string::npos;) caption.erase(at, attachment_token_.size());
+  return caption;
+}
+
+Sample PairBuilder::build(int64_t index) const {
+  const Row row = dataset_.row(index);
+  try {
+    if (row.modalities.size() != 1) {
+      throw UserError("a pair has one image", {.found = fmt::format("{} in `modalities`", row.modalities.size()),
+                                               .fix = "give each row exactly one image and its caption"});
+    }
+    Sample sample{.index = index, .text = {}, .images = {}};
+    std::vector<int64_t>& ids = sample.text.input_ids;
+    ids = tokenizer_.encode(caption(row), /*add_special_tokens=*/true);
+    if (!ids.empty() && ids.back() == eos_token_id_) ids.pop_back();
+    if (ids.empty()) throw UserError("a pair has no caption", {.fix = "give the row a `text`, or a conversation with an answer"});
+    ids.resize(std::min<size_t>(ids.size(), static_cast<size_t>(max_length_ - 1)));
+    ids.push_back(eos_token_id_);
+    const std::string bytes = load_attachment(row.modalities[0], loaders_, dataset_.folder(index));
+    const RgbImage image = decode_image(std::as_bytes(std::span(bytes.data(), bytes.size())));
+    sample.images.push_back({image.width, image.height, 0, processor_(image)});
+    return sample;
+  } catch (const UserError& error) {
+    throw error.at(dataset_.place(index));
+  }
+}
+
+}  // namespace multimeditron

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "data/sample.h"
+
+namespace multimeditron {
+
+/// Turns rows into an image and its caption, for contrastive training: the row's one image through the processor, and as `text.input_ids`
+/// the caption's tokens with the tokenizer's own special tokens, at most `max_length` of them, the last one the end-of-text token. The
+/// caption is the row's `text`, or the first answer of its conversation; attachment tokens are left out of it. Const calls are thread-safe.
+/// Refers to `dataset` and `tokenizer`, which must outlive it.
+class PairBuilder : public SampleSource {
+ public:
+  PairBuilder(const Dataset& dataset, const Tokenizer& tokenizer, std::vector<LoaderSpec> loaders, ImageProcessor processor,
+              std::string attachment_token, int64_t eos_token_id, int64_t max_length);
+
+  /// Bad are: no caption, no image or several, an image that cannot be decoded.
+  Sample build(int64_t index) const override;
+
+ private:
+  std::string caption(const Row& row) const;
+
+  const Dataset& dataset_;
+  const Tokenizer& tokenizer_;
+  std::vector<LoaderSpec> loaders_;
+  ImageProcessor processor_;
+  std::string attachment_token_;
+  int64_t eos_token_id_, max_length_;
+};
+
+}  // namespace multimeditron

@@ -1,0 +1,49 @@
+#include "models/tensors.h"
+
+#include <ATen/ops/from_blob.h>
+
+namespace multimeditron {
+
+at::Tensor to_tensor(const TensorView& view) {
+  at::ScalarType type = at::kFloat;
+  switch (view.dtype) {
+    case DType::kF64:
+      type = at::kDouble;
+      break;
+    case DType::kF32:
+      type = at::kFloat;
+      break;
+    case DType::kF16:
+      type = at::kHalf;
+      break;
+    case DType::kBF16:
+      type = at::kBFloat16;
+      break;
+    case DType::kI64:
+      type = at::kLong;
+      break;
+    case DType::kI32:
+      type = at::kInt;
+      break;
+    case DType::kI16:
+      type = at::kShort;
+      break;
+    case DType::kI8:
+      type = at::kChar;
+      break;
+    case DType::kU8:
+      type = at::kByte;
+      break;
+    case DType::kBool:
+      type = at::kBool;
+      break;
+  }
+  return at::from_blob(const_cast<std::byte*>(view.bytes.data()), view.shape, type);
+}
+
+DType dtype_of(at::ScalarType type) {
+  TORCH_CHECK(type == at::kFloat || type == at::kBFloat16);
+  return type == at::kFloat ? DType::kF32 : DType::kBF16;
+}
+
+}  // namespace multimeditron

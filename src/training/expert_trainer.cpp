@@ -1,0 +1,365 @@
+#include "training/expert_trainer.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
+#include <fmt/format.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <chrono>
+#include <cmath>
+#include <map>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/hub.h"
+#include "base/log.h"
+#include "base/process.h"
+#include "base/signals.h"
+#include "data/pairs.h"
+#include "data/sampler.h"
+#include "models/graph.h"
+#include "models/vision/clip_model.h"
+#include "text/tokenizer.h"
+#include "training/loop.h"
+#include "training/retrieval.h"
+
+namespace multimeditron {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+constexpr int64_t kMostHeldOut = 1000;
+const double kLargestLogitScale = std::log(100.0);  // arXiv:2103.00020, 2.5
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/// Pairs as the towers take them.
+struct PairBatch {
+  at::Tensor pixel_values;     ///< [N, 3, H, W]
+  at::Tensor input_ids, ends;  ///< [N, L], [N]
+};
+
+PairBatch collate(std::span<const Sample> samples, const ClipModel& model) {
+  const auto count = static_cast<int64_t>(samples.size());
+  const int64_t side = model.vision().config().image_size;
+  size_t longest = 0;
+  for (const Sample& sample : samples) longest = std::max(longest, sample.text.input_ids.size());
+  PairBatch batch{.pixel_values = at::empty({count, 3, side, side}, at::kFloat),
+                  .input_ids = at::full({count, static_cast<int64_t>(longest)}, 0, at::kLong),
+                  .ends = at::empty({count}, at::kLong)};
+  auto* pixels = batch.pixel_values.mutable_data_ptr<float>();
+  auto* ids = batch.input_ids.mutable_data_ptr<int64_t>();
+  auto* ends = batch.ends.mutable_data_ptr<int64_t>();
+  for (const Sample& sample : samples) {
+    pixels = std::copy(sample.images[0].pixel_values.begin(), sample.images[0].pixel_values.end(), pixels);
+    std::copy(sample.text.input_ids.begin(), sample.text.input_ids.end(), ids);
+    ids += longest;
+    *ends++ = model.text().config().end_of(sample.text.input_ids);
+  }
+  return batch;
+}
+
+struct Embeddings {
+  at::Tensor images, texts;  ///< [N, projection_dim]
+};
+
+Embeddings embed(const ClipModel& model, const PairBatch& batch) {
+  return {model.embed_images(batch.pixel_values), model.embed_texts(batch.input_ids, batch.ends)};
+}
+
+class ExpertTrainer {
+ public:
+  ExpertTrainer(const ExpertRecipe& recipe, RunFolder& folder, OutputMode output)
+      : recipe_(recipe), arguments_(recipe.training_args), folder_(folder), progress_(output), log_(recipe.training_args) {}
+  void run();
+
+ private:
+  void load();
+  void load_model();
+  void load_data();
+  void open_outputs();
+  StepRecord train_step(int64_t step);
+  double accumulate_gradients(std::span<const Sample> samples);
+  void save_model(const fs::path& checkpoint) const;
+  std::optional<Retrieval> retrieval();
+  void show_header();
+  int64_t pairs_per_step() const { return arguments_.per_device_train_batch_size * arguments_.gradient_accumulation_steps; }
+
+  const ExpertRecipe& recipe_;
+  const TrainingArguments& arguments_;
+  RunFolder& folder_;
+  Progress progress_;
+
+  fs::path source_;  // where the weights come from
+  std::optional<ImageProcessor> processor_;
+  std::optional<Tokenizer> tokenizer_;
+  std::unique_ptr<ClipModel> model_;
+  std::unique_ptr<Dataset> dataset_;
+  std::unique_ptr<PairBuilder> builder_;
+  std::vector<int64_t> held_out_, trained_on_;  // rows
+  std::optional<Sampler> sampler_;
+  std::optional<StepPlan> plan_;
+  std::optional<LearningRateSchedule> schedule_;
+  std::optional<Optimizer> optimizer_;
+  std::unique_ptr<Quarantine> quarantine_;
+  std::unique_ptr<Loader> loader_;
+  std::unique_ptr<MetricsFile> metrics_;
+  TrainingState state_;
+  TrainerLog log_;
+};
+
+/// The architecture with its tokenizer and processor; they must fit together.
+void ExpertTrainer::load_model() {
+  const fs::path config = source_ / "config.json";
+  model_ = std::make_unique<ClipModel>(read_json(config), config.string());
+  processor_ = ImageProcessor::load(source_);
+  const int64_t side = model_->vision().config().image_size;
+  if (processor_->height() != side || processor_->width() != side) {
+    throw UserError("the image processor and the encoder do not fit together",
+                    {.where = source_.string(),
+                     .found = fmt::format("the processor makes {} x {} pixels, the encoder takes {} x {}", processor_->width(),
+                                          processor_->height(), side, side),
+                     .fix = "use the preprocessor_config.json of this encoder"});
+  }
+  tokenizer_ = Tokenizer::load(source_);
+  const ClipTextConfig& text = model_->text().config();
+  if (tokenizer_->max_id() >= text.vocab_size) {
+    throw UserError("the tokenizer has more tokens than the text tower's embedding has rows",
+                    {.where = source_.string(),
+                     .found = fmt::format("ids up to {}, vocab_size {}", tokenizer_->max_id(), text.vocab_size),
+                     .fix = "check that the tokenizer's files and config.json belong together"});
+  }
+  model_->allocate(arguments_.bf16 ? at::kBFloat16 : at::kFloat);
+}
+
+void ExpertTrainer::load() {
+  const std::optional<fs::path> resume = folder_.newest_checkpoint();
+  source_ = resume ? *resume : resolve_hub_path(recipe_.clip_name, recipe_.file.parent_path(), HubKind::kModel, "clip_name");
+  load_model();
+  if (resume || !recipe_.from_scratch) {
+    model_->load(source_);
+  } else {
+    model_->initialise(static_cast<uint64_t>(recipe_.seed));
+  }
+  // Gradients of several parts are added up in float32.
+  model_->set_trained(arguments_.gradient_accumulation_steps > 1 ? at::kFloat : model_->dtype());
+  optimizer_.emplace(model_->buckets(), model_->dtype(), arguments_, CustomLr{});
+  load_data();
+  if (resume) {
+    state_ = read_training_state(*resume);
+    folder_.inherit(state_.micro_batches_per_step, state_.run_start_date);
+    optimizer_->load_state(open_optimizer_state(*resume));
+    log_.load(*resume, state_);
+    if (state_.dataset_fingerprint != dataset_->fingerprint()) {
+      warn(fmt::format("{}: the data set has changed since this checkpoint was written; the order of its samples may differ",
+                       resume->string()));
+    }
+    return;
+  }
+  state_.max_steps = plan_->total_steps();
+  state_.micro_batches_per_step = folder_.micro_batches_per_step();
+  state_.seed = recipe_.seed;
+  state_.training_seed = arguments_.seed;
+  state_.recipe_fingerprint = recipe_.fingerprint;
+  state_.dataset_fingerprint = dataset_->fingerprint();
+  state_.run_start_date = folder_.start_date();
+}
+
+void ExpertTrainer::load_data() {
+  dataset_ = open_datasets(recipe_.datasets, recipe_.file);
+  const ClipTextConfig& text = model_->text().config();
+  // Old configs say 2, which is no end of text; the tokenizer knows better.
+  const std::optional<int64_t> eos = text.eos_token_id > 2 ? text.eos_token_id : tokenizer_->eos_token_id();
+  if (!eos || *eos >= text.vocab_size) {
+    throw UserError("the text tower has no end-of-text token",
+                    {.where = source_.string(), .fix = "set `text_config.eos_token_id` in config.json to the tokenizer's"});
+  }
+  const int64_t positions = text.max_position_embeddings;
+  const int64_t length = recipe_.max_text_length > 0 ? std::min(recipe_.max_text_length, positions) : positions;
+  builder_ = std::make_unique<PairBuilder>(*dataset_, *tokenizer_, recipe_.loaders, *processor_, recipe_.attachment_token, *eos, length);
+
+  const std::vector<int64_t> order = numpy_permutation(static_cast<uint64_t>(recipe_.seed), dataset_->size());
+  const auto share = static_cast<int64_t>(std::llround(recipe_.held_out * static_cast<double>(dataset_->size())));
+  const auto border = order.begin() + std::min(share, kMostHeldOut);
+  held_out_.assign(order.begin(), border);
+  trained_on_.assign(border, order.end());
+  if (trained_on_.size() < 2) {
+    throw UserError("there are too few pairs to compare", {.where = recipe_.file.string() + ", key datasets",
+                                                           .found = fmt::format("{} to train on", trained_on_.size()),
+                                                           .fix = "add data, or lower `held_out`"});
+  }
+  sampler_.emplace(static_cast<int64_t>(trained_on_.size()), recipe_.seed, arguments_.seed, pairs_per_step());
+  plan_.emplace([this](int64_t) { return sampler_->batches_per_epoch(); }, 1, arguments_);
+  schedule_.emplace(arguments_, plan_->total_steps());
+}
+
+void ExpertTrainer::open_outputs() {
+  folder_.claim();
+  metrics_ = std::make_unique<MetricsFile>(folder_.path() / "metrics.jsonl", state_.step);
+  quarantine_ = std::make_unique<Quarantine>(folder_.path() / "quarantine.jsonl", recipe_.max_bad_samples);
+  quarantine_->restore(stored_quarantine(state_, true));
+  const auto rows_of = [this](int64_t number) {
+    const auto [epoch, index] = plan_->locate(number);
+    std::vector<int64_t> rows = sampler_->batch(epoch, index);
+    for (int64_t& row : rows) row = trained_on_[static_cast<size_t>(row)];
+    return rows;
+  };
+  loader_ = std::make_unique<Loader>(*builder_, *dataset_, rows_of, plan_->batches_before(state_.step),
+                                     plan_->batches_before(plan_->total_steps()), loader_threads(arguments_), 2, *quarantine_);
+}
+
+/// Loss of the batch; its gradient goes to the buckets. Where the batch has several parts, the towers run twice: first without a graph for
+/// the embeddings, whose gradients the loss gives, then part by part with one. The gradient is the whole batch's, the memory a part's.
+double ExpertTrainer::accumulate_gradients(std::span<const Sample> samples) {
+  std::vector<PairBatch> parts;
+  const auto size = static_cast<size_t>(arguments_.per_device_train_batch_size);
+  for (size_t first = 0; first < samples.size(); first += size) {
+    parts.push_back(collate(samples.subspan(first, std::min(size, samples.size() - first)), *model_));
+  }
+  const bool cached = parts.size() > 1;
+  GraphLeaves leaves;
+  const auto embed_with_graph = [&](const PairBatch& part) {
+    leaves = GraphLeaves(*model_);
+    const GraphLeaves::Scope scope(leaves);
+    const at::AutoGradMode mode(true);
+    return embed(*model_, part);
+  };
+  std::vector<Embeddings> outputs;
+  std::vector<at::Tensor> images, texts;
+  for (const PairBatch& part : parts) {
+    outputs.push_back(cached ? embed(*model_, part) : embed_with_graph(part));
+    images.push_back(outputs.back().images.detach());
+    texts.push_back(outputs.back().texts.detach());
+  }
+
+  Parameter& logit_scale = model_->logit_scale();
+  const at::Tensor all_images = at::cat(images).requires_grad_(true), all_texts = at::cat(texts).requires_grad_(true);
+  const at::Tensor scale = logit_scale.data.detach().requires_grad_(true);
+  at::Tensor loss;
+  {
+    const at::AutoGradMode mode(true);
+    loss = contrastive_loss(all_images, all_texts, scale.to(at::kFloat).exp());
+  }
+  const auto grads = torch::autograd::grad({loss}, {all_images, all_texts, scale});
+  int64_t first = 0;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    if (cached) outputs[i] = embed_with_graph(parts[i]);
+    const int64_t count = outputs[i].images.size(0);
+    leaves.backward({outputs[i].images, outputs[i].texts}, {grads[0].narrow(0, first, count), grads[1].narrow(0, first, count)});
+    outputs[i] = {};
+    first += count;
+  }
+  logit_scale.grad.add_(grads[2]);
+  return loss.item<double>();
+}
+
+StepRecord ExpertTrainer::train_step(int64_t step) {
+  const Clock::time_point start = Clock::now();
+  const SampleBatch batch = loader_->next();
+  StepRecord record{.step = step + 1, .total_steps = plan_->total_steps(), .epoch = plan_->step(step).epoch_after};
+  record.samples = static_cast<int64_t>(batch.samples.size());
+  for (const Sample& sample : batch.samples) {
+    record.tokens += static_cast<int64_t>(sample.text.input_ids.size()) + model_->vision().config().num_patches();
+  }
+  if (record.samples > 1) record.loss = accumulate_gradients(batch.samples);
+  take_step(*optimizer_, *schedule_, arguments_, step, record);
+  optimizer_->limit(model_->logit_scale(), kLargestLogitScale);
+  record.seconds = seconds_since(start);
+  return record;
+}
+
+void ExpertTrainer::save_model(const fs::path& checkpoint) const {
+  model_->save(checkpoint);
+  write_file_atomic(checkpoint / "preprocessor_config.json", processor_->config.dump(2) + "\n");
+  tokenizer_->save(checkpoint);
+}
+
+std::optional<Retrieval> ExpertTrainer::retrieval() {
+  const auto size = static_cast<size_t>(arguments_.per_device_train_batch_size);
+  const size_t batches = (held_out_.size() + size - 1) / size;
+  const auto rows_of = [&](int64_t number) {
+    const auto first = held_out_.begin() + number * static_cast<std::ptrdiff_t>(size);
+    return std::vector<int64_t>(first, first + std::min(static_cast<std::ptrdiff_t>(size), held_out_.end() - first));
+  };
+  Loader loader(*builder_, *dataset_, rows_of, 0, static_cast<int64_t>(batches), loader_threads(arguments_), 2, *quarantine_);
+  std::vector<at::Tensor> images, texts;
+  std::vector<int64_t> caption_of;
+  std::map<std::vector<int64_t>, int64_t> captions;
+  const at::NoGradGuard no_grad;
+  for (size_t i = 0; i < batches; ++i) {
+    const SampleBatch batch = loader.next();
+    if (batch.samples.empty()) continue;
+    const Embeddings each = embed(*model_, collate(batch.samples, *model_));
+    images.push_back(each.images);
+    texts.push_back(each.texts);
+    for (const Sample& sample : batch.samples) {
+      caption_of.push_back(captions.emplace(sample.text.input_ids, static_cast<int64_t>(captions.size())).first->second);
+    }
+  }
+  if (caption_of.size() < 2) return std::nullopt;
+  return measure_retrieval(at::cat(images), at::cat(texts), caption_of);
+}
+
+void ExpertTrainer::show_header() {
+  int64_t parameters = 0;
+  for (const auto& bucket : model_->buckets()) parameters += bucket->numel();
+  const ClipVisionConfig& vision = model_->vision().config();
+  const bool random = state_.step == 0 && recipe_.from_scratch;
+  std::vector<std::pair<std::string, std::string>> rows;
+  rows.emplace_back("model",
+                    fmt::format("CLIP, {} parameters, {} x {} pixels in {} patches; {}", format_parameters(parameters), vision.image_size,
+                                vision.image_size, vision.num_patches(), random ? "random weights" : source_.string()));
+  rows.emplace_back("data", fmt::format("{} pairs, {} more held out", format_count(static_cast<int64_t>(trained_on_.size())),
+                                        format_count(static_cast<int64_t>(held_out_.size()))));
+  rows.emplace_back("steps", fmt::format("{}{}, {} pairs a step", state_.step > 0 ? fmt::format("{} to ", state_.step + 1) : "",
+                                         plan_->total_steps(), pairs_per_step()));
+  rows.emplace_back("precision", arguments_.bf16 ? "bfloat16, masters in float32" : "float32");
+  rows.emplace_back("runs on", fmt::format("CPU, {} thread{}, 1 rank", at::get_num_threads(), at::get_num_threads() == 1 ? "" : "s"));
+  rows.emplace_back("output", folder_.path().string());
+  progress_.header(state_.step > 0 ? fmt::format("going on after step {}", state_.step) : "training", rows);
+}
+
+void ExpertTrainer::run() {
+  install_stop_signals();
+  load();
+  open_outputs();
+  show_header();
+  const int64_t first_step = state_.step;
+  const LoopHooks hooks{.step = [this](int64_t step) { return train_step(step); },
+                        .save_model = [this](const fs::path& checkpoint) { save_model(checkpoint); },
+                        .store = [this](TrainingState& state) { store_quarantine(*quarantine_, state); },
+                        .data_wait_s = [this] { return loader_->waited_s(); }};
+  const LoopResult result = run_steps({arguments_, *plan_, folder_, *optimizer_, *metrics_, progress_, state_, log_}, hooks);
+  std::vector<std::pair<std::string, std::string>> rows;
+  rows.emplace_back("steps", fmt::format("{} in {}", state_.step - first_step, format_duration(result.seconds)));
+  rows.emplace_back("loss", fmt::format("{:.4f} in the last step", result.last_loss));
+  if (const auto found = retrieval()) {
+    metrics_->event("retrieval", to_json(*found));
+    metrics_->sync();
+    rows.emplace_back("retrieval", fmt::format("{} pairs held out: an image's caption is first for {:.0f} %, among five for {:.0f} %; a "
+                                               "caption's image for {:.0f} and {:.0f} %",
+                                               found->pairs, 100 * found->image_to_text_r1, 100 * found->image_to_text_r5,
+                                               100 * found->text_to_image_r1, 100 * found->text_to_image_r5));
+  }
+  folder_.set_state("finished");
+  rows.emplace_back("memory", format_bytes(peak_resident_bytes()) + " at most");
+  if (const auto newest = folder_.newest_checkpoint()) rows.emplace_back("model", newest->string());
+  rows.emplace_back("metrics", (folder_.path() / "metrics.jsonl").string());
+  progress_.summary("finished", rows);
+}
+
+}  // namespace
+
+void train_expert(const ExpertRecipe& recipe, bool fresh, OutputMode output) {
+  keep_large_blocks();
+  run_in_folder(identity_of(recipe), fresh, recipe.training_args.gradient_accumulation_steps, output,
+                [&](RunFolder& folder) { ExpertTrainer(recipe, folder, output).run(); });
+}
+
+}  // namespace multimeditron

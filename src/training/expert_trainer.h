@@ -1,0 +1,13 @@
+#pragma once
+
+#include "base/output_mode.h"
+#include "recipe/expert_recipe.h"
+
+namespace multimeditron {
+
+/// Trains a CLIP on pairs of images and captions (arXiv:2103.00020) in its output folder, with checkpoints and resume as train(). What it
+/// writes are CLIPModel folders that `clip_name` can name. At the end, retrieval is measured on the pairs that were held out. Throws
+/// UserError, and Interrupted after a signal (its state is saved).
+void train_expert(const ExpertRecipe& recipe, bool fresh, OutputMode output);
+
+}  // namespace multimeditron

@@ -1,0 +1,153 @@
+#include "training/loop.h"
+
+#include <fmt/format.h>
+#include <malloc.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <thread>
+
+#include "base/error.h"
+#include "base/process.h"
+#include "base/signals.h"
+#include "models/config_reader.h"
+
+namespace multimeditron {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kQuarantine = "quarantine";
+
+bool is_save_step(const LoopParts& parts, int64_t step, const StepPlan::Step& plan) {
+  if (parts.arguments.save_strategy == "no") return false;
+  if (step == parts.plan.total_steps()) return true;
+  if (parts.arguments.save_strategy == "epoch") return plan.ends_epoch;
+  return step % resolve_steps(parts.arguments.save_steps, parts.plan.total_steps()) == 0;
+}
+
+void save(const LoopParts& parts, const LoopHooks& hooks, int64_t step) {
+  parts.metrics.sync();
+  parts.state.metrics_bytes = parts.metrics.size_bytes();
+  parts.log.store(parts.state);
+  hooks.store(parts.state);
+  const fs::path& folder = parts.folder.path();
+  write_checkpoint_folder(folder, step, [&](const fs::path& checkpoint) {
+    hooks.save_model(checkpoint);
+    write_training_state(checkpoint, parts.state, parts.optimizer.state());
+    write_trainer_state(checkpoint, parts.log.trainer_state(parts.state, parts.arguments));
+    copy_file_synced(folder / "recipe.yaml", checkpoint / "recipe.yaml");
+  });
+  prune_checkpoints(folder, parts.arguments.save_total_limit);
+  const std::string saved = checkpoint_path(folder, step).string();
+  parts.progress.event(fmt::format("saved {}", saved), {{"event", "checkpoint"}, {"step", step}, {"path", saved}});
+}
+
+}  // namespace
+
+LoopResult run_steps(const LoopParts& parts, const LoopHooks& hooks) {
+  const auto start = std::chrono::steady_clock::now();
+  const auto seconds = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); };
+  const int64_t total = parts.plan.total_steps();
+  TrainingState& state = parts.state;
+  parts.folder.set_state("running");
+  parts.metrics.event("start", {{"step", state.step}, {"seconds_to_first_step", seconds_since_process_start()}});
+
+  LoopResult result;
+  double smoothed = 0;
+  for (int64_t step = state.step; step < total; ++step) {
+    StepRecord record = hooks.step(step);
+    state.step = step + 1;
+    state.epoch = record.epoch;
+    state.tokens_seen += record.tokens;
+    state.samples_seen += record.samples;
+    result.last_loss = record.loss;
+    const double speed = static_cast<double>(record.tokens) / record.seconds;
+    smoothed = smoothed == 0 ? speed : 0.9 * smoothed + 0.1 * speed;
+    record.tokens_per_s = smoothed;
+    parts.metrics.step(record);
+    parts.log.add(record);
+    parts.progress.step(record);
+
+    const bool stop = stop_requested() && step + 1 < total;
+    if (stop || is_save_step(parts, step + 1, parts.plan.step(step))) save(parts, hooks, step + 1);
+    if (stop) {
+      parts.metrics.event("interrupted", {{"step", step + 1}, {"signal", stop_signal_name()}});
+      parts.folder.set_state("interrupted");
+      parts.progress.event(fmt::format("stopped by {} after step {}; the same command goes on from here", stop_signal_name(), step + 1),
+                           {{"event", "interrupted"}, {"step", step + 1}});
+      throw Interrupted();
+    }
+  }
+  result.seconds = seconds();
+  parts.metrics.event("end", {{"step", state.step},
+                              {"seconds", result.seconds},
+                              {"peak_memory_bytes", peak_resident_bytes()},
+                              {"data_wait_s", hooks.data_wait_s()}});
+  parts.metrics.sync();
+  return result;
+}
+
+void take_step(Optimizer& optimizer, const LearningRateSchedule& schedule, const TrainingArguments& arguments, int64_t step,
+               StepRecord& record) {
+  record.grad_norm = optimizer.gradient_norm();
+  if (!std::isfinite(record.loss) || !std::isfinite(record.grad_norm)) {
+    throw UserError("the training has diverged",
+                    {.where = fmt::format("step {} of {}", step + 1, record.total_steps),
+                     .found = fmt::format("loss {}, gradient norm {}", record.loss, record.grad_norm),
+                     .fix = "lower `learning_rate`, add `warmup_steps`, or look at the samples of this step with `logging_level: micro`"});
+  }
+  const double clip = arguments.max_grad_norm > 0 ? std::min(1.0, arguments.max_grad_norm / (record.grad_norm + 1e-6)) : 1.0;
+  const double factor = schedule.factor(step);
+  optimizer.step(step + 1, factor, clip);
+  record.learning_rate = arguments.learning_rate * factor;
+}
+
+void store_quarantine(const Quarantine& quarantine, TrainingState& state) {
+  const Quarantine::Position bad = quarantine.position();
+  state.extra[kQuarantine] = {{"seen", bad.seen}, {"bad", bad.bad}, {"bytes", bad.bytes}};
+}
+
+Quarantine::Position stored_quarantine(const TrainingState& state, bool same_folder) {
+  const ConfigReader extra(state.extra, "training_state.json, extra");
+  if (!extra.has(kQuarantine)) return {};
+  const ConfigReader reader(extra.object(kQuarantine), "training_state.json, extra.quarantine");
+  const auto count = [&](const char* key) { return static_cast<int64_t>(reader.number(key, 0)); };
+  return {.seen = count("seen"), .bad = count("bad"), .bytes = same_folder ? count("bytes") : 0};
+}
+
+int loader_threads(const TrainingArguments& arguments) {
+  if (arguments.dataloader_num_workers > 0) return static_cast<int>(std::min<int64_t>(arguments.dataloader_num_workers, 64));
+  return static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1U, 4U));
+}
+
+void keep_large_blocks() {
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);  // the largest that glibc takes
+  mallopt(M_TRIM_THRESHOLD, 512 << 20);
+  mallopt(M_TOP_PAD, 64 << 20);
+}
+
+void run_in_folder(RunIdentity identity, bool fresh, int64_t micro_batches_per_step, OutputMode output,
+                   const std::function<void(RunFolder& folder)>& body) {
+  RunFolder folder(std::move(identity), fresh, micro_batches_per_step);
+  if (folder.is_finished()) {
+    Progress(output).event(fmt::format("{} is finished already; --fresh starts it anew", folder.path().string()),
+                           {{"event", "finished_already"}});
+    return;
+  }
+  try {
+    body(folder);
+  } catch (const Interrupted&) {
+    throw;
+  } catch (...) {
+    try {
+      if (folder.is_claimed()) folder.set_state("failed");
+    } catch (const UserError&) {
+      // The first error is the one to tell: a full disk fails here too.
+    }
+    throw;
+  }
+}
+
+}  // namespace multimeditron

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+
+#include "data/loader.h"
+#include "training/optimizer.h"
+#include "training/run_folder.h"
+#include "training/schedule.h"
+#include "training/trainer_log.h"
+
+namespace multimeditron {
+
+/// What a kind of training brings to the loop.
+struct LoopHooks {
+  std::function<StepRecord(int64_t step)> step;  ///< one optimizer step, counted from 0; fills all of the record but `tokens_per_s`
+  std::function<void(const std::filesystem::path& checkpoint)> save_model;
+  std::function<void(TrainingState& state)> store;  ///< adds to what a checkpoint remembers
+  std::function<double()> data_wait_s;
+};
+
+/// What a run works with; all of it outlives the loop.
+struct LoopParts {
+  const TrainingArguments& arguments;
+  const StepPlan& plan;
+  RunFolder& folder;
+  Optimizer& optimizer;
+  MetricsFile& metrics;
+  Progress& progress;
+  TrainingState& state;  ///< where the run goes on; kept up to date
+  TrainerLog& log;
+};
+
+struct LoopResult {
+  double seconds = 0, last_loss = 0;
+};
+
+/// Runs a training from `state.step` to its end, whatever is trained: records each step, saves as the arguments say. A stop signal lets
+/// the step end, saves, and throws Interrupted. The folder's state is `running` meanwhile; the caller sets what comes after.
+LoopResult run_steps(const LoopParts& parts, const LoopHooks& hooks);
+
+/// Scales the gradients down to `max_grad_norm` and takes the step. Throws UserError where loss or gradients are no longer finite.
+/// Completes `record` (loss and counts are set): gradient norm, learning rate.
+void take_step(Optimizer& optimizer, const LearningRateSchedule& schedule, const TrainingArguments& arguments, int64_t step,
+               StepRecord& record);
+
+/// Where the list of bad samples stands goes with a checkpoint. Read back for another folder's run, only the counts hold.
+void store_quarantine(const Quarantine& quarantine, TrainingState& state);
+Quarantine::Position stored_quarantine(const TrainingState& state, bool same_folder);
+
+/// Threads of the loader: `dataloader_num_workers`, or as many as are useful.
+int loader_threads(const TrainingArguments& arguments);
+
+/// Keeps large activations mapped between steps: the allocator gives them back to the system at once otherwise, to be faulted in anew.
+void keep_large_blocks();
+
+/// Takes the run's folder and runs `body` in it; sets the folder's state to `failed` where that throws. A finished run is said and left.
+void run_in_folder(RunIdentity identity, bool fresh, int64_t micro_batches_per_step, OutputMode output,
+                   const std::function<void(RunFolder& folder)>& body);
+
+}  // namespace multimeditron

@@ -1,0 +1,140 @@
+#include <ATen/TensorOperators.h>
+#include <gtest/gtest.h>
+
+#include "checkpoint/folder.h"
+#include "checkpoint/safetensors.h"
+#include "generation/parity_report.h"
+#include "models/tensors.h"
+#include "run_case.h"
+
+namespace multimeditron::testing {
+namespace {
+
+namespace fs = std::filesystem;
+
+const fs::path kRoot = fs::path(TEST_DATA) / "expert";
+
+Result train_expert(const fs::path& out, std::vector<std::string> overrides = {}) {
+  std::vector<std::string> command{PROGRAM, "train-expert", "--config", (kRoot / "expert.yaml").string(), "--quiet"};
+  command.insert(command.end(), overrides.begin(), overrides.end());
+  return run_command(command, {"CASE_ROOT=" + kRoot.string(), "OUT=" + out.string()});
+}
+
+fs::path last_checkpoint(const fs::path& out) {
+  return checkpoint_path(out / "expert", list_checkpoints(out / "expert").back());
+}
+
+std::vector<double> column(const fs::path& out, const char* key) {
+  std::vector<double> values;
+  for (const Json& step : step_lines(out / "expert/metrics.jsonl")) values.push_back(step.at(key));
+  return values;
+}
+
+/// Largest difference of the last checkpoint's parameters from the reference's, max|a - b| / max|b| over each tensor.
+double difference_of_parameters(const fs::path& out) {
+  const SafetensorsReader ours(last_checkpoint(out)), expected(kRoot / "expected.safetensors");
+  double largest = 0;
+  for (const auto& [name, view] : ours.tensors()) {
+    const TensorView* other = expected.find("final." + name);
+    EXPECT_NE(other, nullptr) << name;
+    if (other == nullptr || name.ends_with("k_proj.bias")) continue;  // whose true gradient is zero
+    const at::Tensor a = to_tensor(view).to(at::kDouble), b = to_tensor(*other).to(at::kDouble);
+    largest = std::max(largest, ((a - b).abs().max() / b.abs().max()).item<double>());
+  }
+  return largest;
+}
+
+/// Losses, gradient norms, rates, final parameters and retrieval as transformers and torch have them, with the batch in one piece.
+TEST(Expert, FollowsTheReferenceStepByStep) {
+  const TemporaryFolder out;
+  const Result result = train_expert(out.path());
+  ASSERT_EQ(result.code, 0) << result.err;
+  const Json expected = read_json(kRoot / "expected.json");
+  const auto numbers = [&](const char* key) { return expected.at(key).get<std::vector<double>>(); };
+  report_parity("expert", "contrastive losses of steps", largest_difference(column(out.path(), "loss"), numbers("losses")), 1e-4);
+  report_parity("expert", "gradient norms", largest_difference(column(out.path(), "grad_norm"), numbers("grad_norms")), 1e-4);
+  report_parity("expert", "learning rates", largest_difference(column(out.path(), "learning_rate"), numbers("learning_rates")), 1e-8);
+  report_parity("expert", "final parameters", difference_of_parameters(out.path()), 1e-4);
+
+  bool measured = false;
+  std::istringstream lines(content_of(out / "expert/metrics.jsonl"));
+  for (std::string line; std::getline(lines, line);) {
+    Json json = Json::parse(line);
+    if (json.value("event", "") != "retrieval") continue;
+    measured = true;
+    for (const auto& [key, value] : expected.at("retrieval").items())
+      EXPECT_NEAR(json.at(key).get<double>(), value.get<double>(), 1e-6) << key;
+  }
+  EXPECT_TRUE(measured);
+}
+
+/// Gradient caching: the batch in parts is the batch.
+TEST(Expert, ABatchInPartsGivesTheSameSteps) {
+  const TemporaryFolder out;
+  const Result result =
+      train_expert(out.path(), {"training_args.per_device_train_batch_size=2", "training_args.gradient_accumulation_steps=3"});
+  ASSERT_EQ(result.code, 0) << result.err;
+  const auto losses = read_json(kRoot / "expected.json").at("losses").get<std::vector<double>>();
+  EXPECT_LT(largest_difference(column(out.path(), "loss"), losses), 1e-4);
+  EXPECT_LT(difference_of_parameters(out.path()), 1e-4);
+}
+
+/// In bf16 the masters move by the same rule; losses stay near.
+TEST(Expert, TrainsInBf16) {
+  const TemporaryFolder out;
+  ASSERT_EQ(train_expert(out.path(), {"training_args.bf16=true"}).code, 0);
+  const auto losses = read_json(kRoot / "expected.json").at("losses").get<std::vector<double>>();
+  EXPECT_LT(largest_difference(column(out.path(), "loss"), losses), 0.05);
+  EXPECT_EQ(SafetensorsReader(last_checkpoint(out.path())).find("visual_projection.weight")->dtype, DType::kBF16);
+}
+
+/// A run that has lost its last steps goes on from what it has, and ends with the same bits.
+TEST(Expert, AResumedRunEndsWithTheSameBits) {
+  const TemporaryFolder out;
+  const std::vector<std::string> often{"training_args.save_strategy=steps", "training_args.save_steps=2"};
+  ASSERT_EQ(train_expert(out.path(), often).code, 0);
+  const fs::path run = out / "expert";
+  const std::string whole = content_of(run / "checkpoint-5/model.safetensors"), metrics = content_of(run / "metrics.jsonl");
+  fs::remove_all(run / "checkpoint-5");
+  fs::remove_all(run / "checkpoint-4");
+  write_file_atomic(run / "STATE", "running\n");
+  ASSERT_EQ(train_expert(out.path(), often).code, 0);
+  EXPECT_EQ(content_of(run / "checkpoint-5/model.safetensors"), whole);
+  EXPECT_EQ(step_lines(run / "metrics.jsonl").size(), 5U);
+}
+
+/// What it writes is a CLIPModel folder that it can start from again, and whose random start depends on the seed alone.
+TEST(Expert, StartsFromScratchOrFromItsOwnCheckpoint) {
+  const TemporaryFolder first, second, third;
+  ASSERT_EQ(train_expert(first.path(), {"from_scratch=true", "training_args.max_steps=1"}).code, 0);
+  ASSERT_EQ(train_expert(second.path(), {"from_scratch=true", "training_args.max_steps=1"}).code, 0);
+  EXPECT_EQ(content_of(last_checkpoint(first.path()) / "model.safetensors"),
+            content_of(last_checkpoint(second.path()) / "model.safetensors"));
+  EXPECT_NE(column(first.path(), "loss"), read_json(kRoot / "expected.json").at("losses").get<std::vector<double>>());
+  EXPECT_EQ(train_expert(third.path(), {"clip_name=" + last_checkpoint(first.path()).string()}).code, 0);
+}
+
+TEST(Expert, TellsMistakes) {
+  const TemporaryFolder out;
+  const auto expect = [&](const std::vector<std::string>& overrides, const std::vector<std::string>& parts) {
+    const Result result = train_expert(out.path(), overrides);
+    EXPECT_EQ(result.code, 2) << result.err;
+    for (const std::string& part : parts)
+      EXPECT_NE(result.err.find(part), std::string::npos) << "no \"" << part << "\" in:\n" << result.err;
+  };
+  expect({"clip_nam=x"}, {"clip_nam", "clip_name"});
+  expect({"clip_name=null"}, {"`clip_name` must be a string"});
+  expect({"training_args.per_device_train_batch_size=1"}, {"several pairs"});
+  expect({"held_out=0.99"}, {"too few pairs"});
+  expect({"clip_name=" + (fs::path(TEST_DATA) / "case_qwen3_clip/cases/qwen3_clip/checkpoint").string()}, {"not a CLIP model"});
+  const fs::path broken = out / "clip";
+  fs::copy(kRoot / "clip", broken);
+  Json config = read_json(broken / "config.json");
+  config["projection_dim"] = 10;
+  write_file_atomic(broken / "config.json", config.dump());
+  expect({"clip_name=" + broken.string()}, {"wrong shape", "[20, 24] where [10, 24] was expected"});
+  EXPECT_FALSE(fs::exists(out / "expert/run.json"));
+}
+
+}  // namespace
+}  // namespace multimeditron::testing
