@@ -80,7 +80,10 @@ void ClipModel::initialise(uint64_t seed) {
       parameter.data.fill_(1);
     } else {
       double deviation = 1 / std::sqrt(width);
-      if (name.find("embedding.weight") != std::string::npos) deviation = 0.02;
+      if (is_text && name.find("embedding.weight") != std::string::npos) deviation = 0.02;
+      // Patches of unit variance and places of the same order: with places much smaller, a young tower does not learn where things are.
+      if (name.ends_with("patch_embedding.weight")) deviation = 1 / std::sqrt(static_cast<double>(parameter.numel() / parameter.shape[0]));
+      if (!is_text && name.ends_with("position_embedding.weight")) deviation = 0.3;
       if (name.find("fc1") != std::string::npos) deviation = 1 / std::sqrt(2 * width);
       const bool reads_the_stream = name.find("q_proj") != std::string::npos || name.find("k_proj") != std::string::npos ||
                                     name.find("v_proj") != std::string::npos || name.find("fc2") != std::string::npos;
