@@ -35,7 +35,6 @@ size_t num_answers(Kind kind, Topic topic) {
       return 3;
     case Topic::kOrgan:
       return kind == Kind::kCt ? 3 : 2;
-    case Topic::kShape:
     case Topic::kColour:
       break;
   }

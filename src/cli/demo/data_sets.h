@@ -10,7 +10,7 @@ inline constexpr const char* kAttachmentToken = "<|reserved_special_token_0|>";
 
 /// Numbers of studies; a multiple of sixty (kStudiesPerBlock) is balanced.
 struct DataSetSizes {
-  int64_t texts = 2400, pairs = 2400, captions = 1200, instructions = 2400, test_images = 180;
+  int64_t texts = 2400, pairs = 4800, captions = 1200, instructions = 3000, test_images = 180;
 };
 
 /// Writes into `folder` what a user's own data would look like, drawn from `seed`. Folders as `datasets.save_to_disk` makes them:

@@ -20,14 +20,18 @@ struct Course {
   double learning_rate, weight_decay;
 };
 
-constexpr Course kVision = {"vision", "vision: a CLIP learns which caption belongs to which image", "", "pairs", 128, 500, 30, 1e-3, 0.1};
+constexpr Course kVision = {"vision", "vision: a CLIP learns which caption belongs to which image", "", "pairs", 128, 800, 50, 1e-3, 0.1};
 constexpr Course kWarmup = {
     "warmup", "warm-up: the language model learns to read reports, without images", "LM_ONLY", "text", 32, 150, 10, 1e-3, 0.01};
 constexpr Course kAlignment = {"alignment", "stage 1: the projector learns to caption images", "ALIGNMENT", "alignment", 32, 250, 10, 2e-3,
                                0.01};
 constexpr Course kEnd2End = {
-    "end2end", "stage 2: language model and projector learn to answer questions on images", "END2END", "instructions", 32, 300, 10, 1e-3,
+    "end2end", "stage 2: language model and projector learn to answer questions on images", "END2END", "instructions", 32, 900, 10, 1e-3,
     0.01};
+
+bool is_expert(const Course& course) {
+  return course.training_mode[0] == '\0';
+}
 
 /// A string as YAML takes it, whatever characters a path has.
 std::string quoted(const fs::path& path) {
@@ -54,6 +58,7 @@ std::string training_args(const fs::path& folder, const Course& course, uint64_t
       "  lr_scheduler_kwargs:\n"
       "    min_lr: {}\n"
       "  warmup_steps: {}\n"
+      "  bf16: true\n"
       "  per_device_train_batch_size: {}\n"
       "  max_steps: {}\n"
       "  weight_decay: {}\n"
@@ -69,10 +74,9 @@ std::string training_args(const fs::path& folder, const Course& course, uint64_t
 }
 
 Stage make_stage(const fs::path& folder, const Course& course, const std::string& start, uint64_t seed) {
-  const bool is_expert = course.training_mode[0] == '\0';
   std::string yaml = fmt::format("# Written by `multimeditron demo`. {}\n{}seed: {}\n", course.title, start, seed);
   yaml += fmt::format("attachment_token: {}\n", kAttachmentToken);
-  if (!is_expert) {
+  if (!is_expert(course)) {
     yaml += fmt::format("tokenizer_type: qwen3\ntoken_size: {}\nlabel_mask: assistant\n", kHiddenSize);
     if (std::string_view(course.training_mode) != "LM_ONLY") {
       yaml += fmt::format(
@@ -85,7 +89,7 @@ Stage make_stage(const fs::path& folder, const Course& course, const std::string
   yaml += fmt::format("datasets:\n- packed_path: {}\n{}", quoted(folder / "data" / course.data), training_args(folder, course, seed));
   return {.name = course.name,
           .title = course.title,
-          .command = is_expert ? "train-expert" : "train",
+          .command = is_expert(course) ? "train-expert" : "train",
           .recipe = folder / "recipes" / fmt::format("{}.yaml", course.name),
           .run = run_of(folder, course),
           .yaml = std::move(yaml)};

@@ -64,7 +64,7 @@ Study make_study(uint64_t seed, Split split, int64_t index) {
 }
 
 std::vector<Topic> topics_of(const Study& study) {
-  if (study.kind == Kind::kDrawing) return {Topic::kKind, Topic::kShape, Topic::kColour, Topic::kCount, Topic::kSide, Topic::kSize};
+  if (study.kind == Kind::kDrawing) return {Topic::kKind, Topic::kColour, Topic::kCount, Topic::kSide, Topic::kSize};
   if (!study.finding) return {Topic::kKind, Topic::kFinding};
   return {Topic::kKind, Topic::kFinding, Topic::kSide, Topic::kSize, Topic::kCount, Topic::kOrgan};
 }
@@ -87,7 +87,7 @@ std::vector<Topic> conversation_topics(const Study& study, Random& random) {
 
   std::vector<Topic> rest = {Topic::kSide, Topic::kSize, Topic::kCount};
   if (is_drawing) {
-    rest.insert(rest.end(), {Topic::kShape, Topic::kColour});
+    rest.push_back(Topic::kColour);
   } else if (study.kind == Kind::kCt) {
     if (random.index(2) == 1) rest[0] = Topic::kOrgan;  // the liver and the spleen betray their side
   } else {

@@ -131,7 +131,6 @@ const Texts& wordings(Topic topic, bool is_drawing) {
       {"How many shapes are there?", "How many shapes are drawn?", "Count the shapes."}};
   static const Texts kOrgan = {"Which organ or region is affected?", "In which organ or region is the finding?",
                                "Which part of the body contains the finding?", "What region does the finding lie in?"};
-  static const Texts kShape = {"Which shape is drawn?", "What shape does the image show?", "What is drawn here?"};
   static const Texts kColour = {"What colour is it?", "In which colour is it drawn?", "Which colour does the shape have?"};
   switch (topic) {
     case Topic::kKind:
@@ -146,8 +145,6 @@ const Texts& wordings(Topic topic, bool is_drawing) {
       return kCount[is_drawing];
     case Topic::kOrgan:
       return kOrgan;
-    case Topic::kShape:
-      return kShape;
     case Topic::kColour:
       break;
   }
@@ -168,8 +165,6 @@ std::string answer(Topic topic, const Study& study) {
       return count(study.finding.value());
     case Topic::kOrgan:
       return region(study.finding.value());
-    case Topic::kShape:
-      return shape(study.finding.value());
     case Topic::kColour:
       break;
   }
@@ -179,7 +174,7 @@ std::string answer(Topic topic, const Study& study) {
 }  // namespace
 
 const char* to_string(Topic topic) {
-  constexpr std::array<const char*, 8> kNames = {"kind of image", "finding", "side", "size", "count", "organ", "shape", "colour"};
+  constexpr std::array<const char*, 7> kNames = {"kind of image", "finding", "side", "size", "count", "organ", "colour"};
   return kNames.at(static_cast<size_t>(topic));
 }
 
