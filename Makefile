@@ -20,7 +20,7 @@ build: configure  ## build the program, the tests and the benchmarks into build/
 	@echo "== build: $(JOBS) jobs"
 	@cmake --build build -- -j$(JOBS)
 
-demo: configure  ## build the program, train a small model that sees on phantom images, question it (a minute or two on 2 cores)
+demo: configure  ## build the program, train a small model that sees on phantom images, examine it (four minutes on 2 cores)
 	@echo "== build: the program, $(JOBS) jobs"
 	@cmake --build build --target multimeditron multimeditron_engine -- -j$(JOBS)
 	@echo "== demo: build/multimeditron demo --output $(OUTPUT)"

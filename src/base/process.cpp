@@ -1,5 +1,6 @@
 #include "base/process.h"
 
+#include <malloc.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -30,6 +31,10 @@ int64_t peak_resident_bytes() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);  // cannot be reset
   return int64_t{usage.ru_maxrss} * 1024;
+}
+
+void release_free_memory() {
+  malloc_trim(0);
 }
 
 void reset_peak_resident() {

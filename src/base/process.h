@@ -11,6 +11,9 @@ double seconds_since_process_start();
 /// Largest resident memory so far, in bytes.
 int64_t peak_resident_bytes();
 
+/// Gives memory that is free inside the allocator back to the system, where it can (glibc).
+void release_free_memory();
+
 /// Lets peak_resident_bytes() begin anew from what is resident now, where the system can (Linux).
 void reset_peak_resident();
 

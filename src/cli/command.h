@@ -110,13 +110,15 @@ struct ReportCommand {
   std::filesystem::path output;  ///< empty: report.html in the first run's folder
 };
 
-/// `demo [--output DIR] [--seed N]`
+/// `demo [--output DIR] [--seed N] [--quick]`
 struct DemoCommand {
   std::filesystem::path output = "demo-output";
   int64_t seed = 0;
+  bool quick = false;  ///< a twentieth of data and steps: everything runs, little is learnt
   OutputMode mode = OutputMode::kNormal;
 };
 
-using Command = std::variant<TrainCommand, TrainExpertCommand, InspectCommand, GenerateCommand, EvaluateCommand, ReportCommand, DemoCommand>;
+using Command =
+    std::variant<TrainCommand, TrainExpertCommand, InspectCommand, GenerateCommand, EvaluateCommand, ReportCommand, DemoCommand>;
 
 }  // namespace multimeditron

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
+#include "base/log.h"
 #include "cli/open_engine.h"
 #include "cli/subcommands.h"
 
@@ -12,18 +13,23 @@ void add_demo(CLI::App& app, Action& action) {
   struct Options {
     std::string output = "demo-output";
     int64_t seed = 0;
+    bool quick = false, quiet = false;
   };
   const auto options = std::make_shared<Options>();
   CLI::App* demo_app =
-      add_subcommand(app, "demo", "Make a tiny model and data, train both stages, ask a question: all in a minute, offline",
+      add_subcommand(app, "demo", "Draw images, train a small model on them in every stage, examine it: four minutes, offline",
                      "multimeditron demo --output demo-output");
   demo_app->add_option("--output", options->output, "Folder to write to (default demo-output)")->type_name("FOLDER");
   demo_app->add_option("--seed", options->seed, "Seed of model and data (default 0)")->type_name("N");
+  demo_app->add_flag("--quick", options->quick, "A twentieth of data and steps: everything runs in seconds, little is learnt");
+  demo_app->add_flag("--quiet", options->quiet, "Print results and errors only");
   demo_app->callback([options, &action] {
     action = [options] {
       require_option(!options->output.empty(), "--output", "name a folder");
       require_range(options->seed >= 0, "--seed", fmt::format("{}", options->seed), "0 or more");
-      return run_engine(DemoCommand{options->output, options->seed});
+      if (options->quiet) set_log_level(LogLevel::kQuiet);
+      return run_engine(
+          DemoCommand{options->output, options->seed, options->quick, options->quiet ? OutputMode::kQuiet : OutputMode::kNormal});
     };
   });
 }

@@ -21,6 +21,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr demo::DataSetSizes kQuickSizes{.texts = 240, .pairs = 240, .captions = 120, .instructions = 120, .test_images = 60};
+
 /// A demo in its folder: phases in order, each done once. `demo.json` remembers seed, and of each phase that is done what it was and took.
 class Demo {
  public:
@@ -28,18 +30,19 @@ class Demo {
 
   void run() {
     take_folder();
+    const std::vector<demo::Stage> stages = demo::make_stages(folder_, seed_, command_.quick);
     phase("data", "drawing phantom images and what is to be said about them", "", "data", [this] {
-      const demo::DataSetSizes sizes;
+      const demo::DataSetSizes sizes = command_.quick ? kQuickSizes : demo::DataSetSizes{};
       demo::write_data_sets(folder_ / "data", seed_, sizes);
       return Json{{"images", sizes.pairs + sizes.captions + sizes.instructions + sizes.test_images}};
     });
     phase("models", "a tokenizer, trained on the reports, and models with random weights", "", "models", [this] { return make_models(); });
-    for (const demo::Stage& stage : demo::make_stages(folder_, seed_)) {
+    for (const demo::Stage& stage : stages) {
       phase(stage.name, stage.title, fmt::format("multimeditron {} --config {}", stage.command, stage.recipe.string()),
             stage.run.lexically_relative(folder_).string(), [&] { return train(stage); });
     }
     EvaluateCommand evaluation;
-    evaluation.model = demo::final_checkpoint(folder_).string();
+    evaluation.model = stages.back().run.string();
     evaluation.tasks.push_back({"test", folder_ / "data" / "test.jsonl"});
     evaluation.output = folder_ / "evaluation";
     evaluation.max_new_tokens = 12;
@@ -81,7 +84,7 @@ class Demo {
       throw UserError("this folder holds something else", {folder_.string(), "no demo.json in it", "choose another folder with --output"});
     }
     fs::create_directories(folder_);
-    record_ = {{"seed", command_.seed}, {"phases", Json::array()}};
+    record_ = {{"seed", command_.seed}, {"quick", command_.quick}, {"phases", Json::array()}};
     save_record();
   }
 
@@ -104,6 +107,7 @@ class Demo {
     say(fmt::format("\n{}", title));
     if (!shown_command.empty()) say("$ " + shown_command);
     const auto start = std::chrono::steady_clock::now();
+    release_free_memory();  // of the phase before, so that each phase's peak is its own
     reset_peak_resident();
     const Json details = body();
     const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start;

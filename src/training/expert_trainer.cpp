@@ -14,13 +14,13 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/hub.h"
 #include "base/log.h"
 #include "base/process.h"
 #include "base/signals.h"
 #include "data/pairs.h"
 #include "data/sampler.h"
 #include "models/graph.h"
+#include "models/model_folder.h"
 #include "models/vision/clip_model.h"
 #include "text/tokenizer.h"
 #include "training/loop.h"
@@ -140,7 +140,7 @@ void ExpertTrainer::load_model() {
 
 void ExpertTrainer::load() {
   const std::optional<fs::path> resume = folder_.newest_checkpoint();
-  source_ = resume ? *resume : resolve_hub_path(recipe_.clip_name, recipe_.file.parent_path(), HubKind::kModel, "clip_name");
+  source_ = resume ? *resume : find_model_folder(recipe_.clip_name, recipe_.file.parent_path(), "clip_name");
   load_model();
   if (resume || !recipe_.from_scratch) {
     model_->load(source_);

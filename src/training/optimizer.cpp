@@ -45,10 +45,8 @@ Optimizer::Optimizer(std::span<const std::unique_ptr<Bucket>> buckets, at::Scala
   for (const auto& bucket : buckets) {
     if (!bucket->is_trained()) continue;
     Slot slot{.bucket = bucket.get()};
-    // Loaded for training, a bucket is still in float32: its values become the masters. In a float32 model data and masters are one.
-    slot.master = bucket->data.scalar_type() != at::kFloat ? bucket->data.to(at::kFloat)
-                  : dtype != at::kFloat                    ? convert(*bucket, dtype)
-                                                           : bucket->data;
+    // Loaded for training, a bucket may still be in float32: its values become the masters. In a float32 model data and masters are one.
+    if (bucket->data.scalar_type() == at::kFloat) slot.master = dtype != at::kFloat ? convert(*bucket, dtype) : bucket->data;
     const double learning_rate = learning_rate_of(bucket->name, arguments, custom_lr);
     int64_t offset = 0;
     for (const Parameter* parameter : bucket->parameters) {
@@ -64,7 +62,8 @@ Optimizer::Optimizer(std::span<const std::unique_ptr<Bucket>> buckets, at::Scala
   }
 }
 
-void Optimizer::Slot::ensure_moments() {
+void Optimizer::Slot::ensure_state() {
+  if (!master.defined()) master = bucket->data.to(at::kFloat);
   if (exp_avg.defined()) return;
   exp_avg = at::zeros({bucket->numel()}, at::kFloat);
   exp_avg_sq = at::zeros({bucket->numel()}, at::kFloat);
@@ -99,7 +98,7 @@ void Optimizer::step(int64_t step, double lr_factor, double grad_scale) {
                          .bias_correction2_sqrt = static_cast<float>(std::sqrt(1 - std::pow(arguments_.adam_beta2, t))),
                          .grad_scale = static_cast<float>(grad_scale)};
   for (Slot& slot : slots_) {
-    slot.ensure_moments();
+    slot.ensure_state();
     float* master = slot.master.mutable_data_ptr<float>();
     float* exp_avg = slot.exp_avg.mutable_data_ptr<float>();
     float* exp_avg_sq = slot.exp_avg_sq.mutable_data_ptr<float>();
@@ -128,6 +127,7 @@ void Optimizer::step(int64_t step, double lr_factor, double grad_scale) {
 void Optimizer::limit(const Parameter& parameter, double maximum) {
   for (Slot& slot : slots_) {
     if (slot.bucket != parameter.bucket) continue;
+    slot.ensure_state();
     const int64_t offset = parameter.data.storage_offset() - slot.bucket->data.storage_offset();
     at::Tensor master = slot.master.narrow(0, offset, parameter.numel());
     master.clamp_max_(maximum);
@@ -138,7 +138,7 @@ void Optimizer::limit(const Parameter& parameter, double maximum) {
 std::vector<TensorSource> Optimizer::state() {
   std::vector<TensorSource> sources;
   for (Slot& slot : slots_) {
-    slot.ensure_moments();
+    slot.ensure_state();
     int64_t offset = 0;
     for (const Parameter* parameter : slot.bucket->parameters) {
       const auto add = [&](OptimizerPart part, const at::Tensor& flat) {
@@ -160,7 +160,7 @@ std::vector<TensorSource> Optimizer::state() {
 
 void Optimizer::load_state(const SafetensorsReader& reader) {
   for (Slot& slot : slots_) {
-    slot.ensure_moments();
+    slot.ensure_state();
     int64_t offset = 0;
     for (const Parameter* parameter : slot.bucket->parameters) {
       const auto read = [&](OptimizerPart part, at::Tensor& flat) {

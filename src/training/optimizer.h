@@ -49,7 +49,7 @@ class Optimizer {
     at::Tensor master, exp_avg, exp_avg_sq;  // float32 [numel]
     std::vector<Group> groups;
 
-    void ensure_moments();  // zero at first; made when the first step needs them, so that a run starts sooner
+    void ensure_state();  // masters equal to the weights and moments of zero, made when the first step needs them: a run starts sooner
   };
 
   TrainingArguments arguments_;

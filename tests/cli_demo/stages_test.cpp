@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 TEST(Stages, RecipesHaveNoMistakesWhateverTheFolderIsCalled) {
   const fs::path folder = fs::path(testing::TempDir()) / "demo's #1: a \"folder\"";
   fs::create_directories(folder / "recipes");
-  const std::vector<Stage> stages = make_stages(folder, 7);
+  const std::vector<Stage> stages = make_stages(folder, 7, false);
   ASSERT_EQ(stages.size(), 4U);
   for (const Stage& stage : stages) write_file_atomic(stage.recipe, stage.yaml);
 

@@ -29,6 +29,13 @@ constexpr Course kEnd2End = {
     "end2end", "stage 2: language model and projector learn to answer questions on images", "END2END", "instructions", 32, 900, 10, 1e-3,
     0.01};
 
+Course with_fewer_steps(Course course) {
+  constexpr int64_t kFewer = 20;
+  course.steps /= kFewer;
+  course.warmup = 1;
+  return course;
+}
+
 bool is_expert(const Course& course) {
   return course.training_mode[0] == '\0';
 }
@@ -42,10 +49,6 @@ std::string quoted(const fs::path& path) {
 
 fs::path run_of(const fs::path& folder, const Course& course) {
   return folder / "runs" / course.name;
-}
-
-fs::path last_checkpoint(const fs::path& folder, const Course& course) {
-  return run_of(folder, course) / fmt::format("checkpoint-{}", course.steps);
 }
 
 std::string training_args(const fs::path& folder, const Course& course, uint64_t seed) {
@@ -73,7 +76,8 @@ std::string training_args(const fs::path& folder, const Course& course, uint64_t
       course.steps, course.weight_decay, seed);
 }
 
-Stage make_stage(const fs::path& folder, const Course& course, const std::string& start, uint64_t seed) {
+/// `clip`: the encoder's folder. `start`: the keys that say where the weights come from.
+Stage make_stage(const fs::path& folder, const Course& course, const std::string& start, const fs::path& clip, uint64_t seed) {
   std::string yaml = fmt::format("# Written by `multimeditron demo`. {}\n{}seed: {}\n", course.title, start, seed);
   yaml += fmt::format("attachment_token: {}\n", kAttachmentToken);
   if (!is_expert(course)) {
@@ -82,7 +86,7 @@ Stage make_stage(const fs::path& folder, const Course& course, const std::string
       yaml += fmt::format(
           "loaders:\n- loader_type: raw-image\n  modality_type: image\n"
           "modalities:\n- model_type: meditron_clip\n  clip_name: {}\n  hidden_size: {}\n  projection_type: mlp\n",
-          quoted(last_checkpoint(folder, kVision)), kHiddenSize);
+          quoted(clip), kHiddenSize);
     }
     yaml += fmt::format("training_mode: {}\n", course.training_mode);
   }
@@ -97,16 +101,15 @@ Stage make_stage(const fs::path& folder, const Course& course, const std::string
 
 }  // namespace
 
-std::vector<Stage> make_stages(const fs::path& folder, uint64_t seed) {
+std::vector<Stage> make_stages(const fs::path& folder, uint64_t seed, bool quick) {
+  const auto scaled = [quick](const Course& course) { return quick ? with_fewer_steps(course) : course; };
+  const Course vision = scaled(kVision), warmup = scaled(kWarmup), alignment = scaled(kAlignment), end2end = scaled(kEnd2End);
   const auto start = [](const char* key, const fs::path& path) { return fmt::format("{}: {}\n", key, quoted(path)); };
-  return {make_stage(folder, kVision, start("clip_name", folder / "models" / "clip") + "from_scratch: true\n", seed),
-          make_stage(folder, kWarmup, start("base_llm", folder / "models" / "llm"), seed),
-          make_stage(folder, kAlignment, start("base_llm", last_checkpoint(folder, kWarmup)), seed),
-          make_stage(folder, kEnd2End, start("base_model", last_checkpoint(folder, kAlignment)), seed)};
-}
-
-fs::path final_checkpoint(const fs::path& folder) {
-  return last_checkpoint(folder, kEnd2End);
+  const fs::path clip = run_of(folder, vision);
+  return {make_stage(folder, vision, start("clip_name", folder / "models" / "clip") + "from_scratch: true\n", clip, seed),
+          make_stage(folder, warmup, start("base_llm", folder / "models" / "llm"), clip, seed),
+          make_stage(folder, alignment, start("base_llm", run_of(folder, warmup)), clip, seed),
+          make_stage(folder, end2end, start("base_model", run_of(folder, alignment)), clip, seed)};
 }
 
 }  // namespace multimeditron::demo

@@ -21,9 +21,7 @@ struct Stage {
 ///   warmup     LM_ONLY: the language model reads reports and answers questions on them, without images
 ///   alignment  ALIGNMENT: the projector between the two learns to caption
 ///   end2end    END2END: language model and projector learn to answer questions on images
-std::vector<Stage> make_stages(const std::filesystem::path& folder, uint64_t seed);
-
-/// What the questions are put to.
-std::filesystem::path final_checkpoint(const std::filesystem::path& folder);
+/// `quick`: a twentieth of the steps.
+std::vector<Stage> make_stages(const std::filesystem::path& folder, uint64_t seed, bool quick);
 
 }  // namespace multimeditron::demo

@@ -41,11 +41,11 @@ std::vector<Parameter*> MultimodalModel::parameters() {
   return parameters;
 }
 
-void MultimodalModel::allocate(at::ScalarType dtype, std::optional<TrainingMode> trained_mode) {
+void MultimodalModel::allocate(at::ScalarType dtype, const std::function<bool(const Bucket&)>& in_float) {
   dtype_ = dtype;
   buckets_ = make_buckets("", "model");
   for (auto& bucket : buckets_) {
-    multimeditron::allocate(*bucket, trained_mode && trains(*trained_mode, component_of(bucket->name)) ? at::kFloat : dtype);
+    multimeditron::allocate(*bucket, in_float && in_float(*bucket) ? at::kFloat : dtype);
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -50,9 +51,9 @@ class MultimodalModel : public Module {
   /// Every parameter under its full checkpoint name, in the tree's order.
   std::vector<Parameter*> parameters();
 
-  /// Gathers the parameters into buckets and allocates these. To be called once, after the last passenger has been added. What
-  /// `trained_mode` trains is float32 for now: it becomes the optimizer's masters, which converts the bucket to `dtype`.
-  void allocate(at::ScalarType dtype, std::optional<TrainingMode> trained_mode = std::nullopt);
+  /// Gathers the parameters into buckets and allocates these. To be called once, after the last passenger has been added. Buckets for which
+  /// `in_float` is true are float32 for now: they become the optimizer's masters, which converts them to `dtype`.
+  void allocate(at::ScalarType dtype, const std::function<bool(const Bucket&)>& in_float = {});
   at::ScalarType dtype() const { return dtype_; }
 
   /// Marks what `mode` trains and gives it gradients of `grad_dtype`.

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "checkpoint/folder.h"
 #include "models/config_reader.h"
+#include "models/model_folder.h"
 #include "models/multimodal/checkpoint_config.h"
 #include "models/tensors.h"
 
@@ -213,7 +214,14 @@ Pretrained finish(ModelConfig config, Tokenizer tokenizer, const Sources* source
                     .tokenizer = std::make_unique<Tokenizer>(std::move(tokenizer))};
   if (sources != nullptr) {
     add_passengers(*result.model, *sources);
-    result.model->allocate(dtype, trained_mode);
+    // What is trained starts from the file's full precision. Where the file has no more than `dtype`, masters can wait for the first step.
+    const auto is_exact = [&](const Parameter* parameter) {
+      const Sources::Found* found = sources->find(parameter->name);
+      return found != nullptr && found->view->dtype == dtype_of(dtype) && found->view->shape == parameter->shape;
+    };
+    result.model->allocate(dtype, [&](const Bucket& bucket) {
+      return trained_mode && trains(*trained_mode, component_of(bucket.name)) && !std::ranges::all_of(bucket.parameters, is_exact);
+    });
     copy_weights(*result.model, *sources, folder, resize_vocabulary, draw_projector, seed);
   }
   return result;
@@ -226,7 +234,7 @@ std::optional<TrainingMode> trained_mode(const Recipe& recipe, LoadFor purpose) 
 Pretrained load_from_parts(const Recipe& recipe, at::ScalarType dtype, LoadFor purpose) {
   const bool shapes_only = purpose == LoadFor::kShapes;
   const fs::path near = recipe.file.parent_path();
-  const fs::path folder = resolve_hub_path(recipe.base_llm, near, HubKind::kModel, "base_llm");
+  const fs::path folder = find_model_folder(recipe.base_llm, near, "base_llm");
   ModelConfig config;
   const Json json = read_json(folder / "config.json");
   if (ConfigReader(json, (folder / "config.json").string()).string("model_type", "") == "multimodal") {
@@ -248,7 +256,7 @@ Pretrained load_from_parts(const Recipe& recipe, at::ScalarType dtype, LoadFor p
     const ModalitySpec& spec = recipe.modalities[k];
     const std::string where = fmt::format("{}, modalities.{}", recipe.file.string(), k);
     check_supported(spec, where);
-    clip_folders.push_back(resolve_hub_path(spec.clip_name, near, HubKind::kModel, fmt::format("modalities.{}.clip_name", k)));
+    clip_folders.push_back(find_model_folder(spec.clip_name, near, fmt::format("modalities.{}.clip_name", k)));
     config.modalities.push_back(modality_from_folder(spec, clip_folders.back()));
     check_encoder(config.modalities.back(), config.llm.hidden_size, where);
   }

@@ -1,0 +1,88 @@
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <chrono>
+#include <random>
+#include <thread>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "checkpoint/folder.h"
+#include "cli/program.h"
+
+namespace multimeditron::testing {
+namespace {
+
+namespace fs = std::filesystem;
+
+pid_t start_demo(const fs::path& folder) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::execl(PROGRAM, PROGRAM, "demo", "--quick", "--quiet", "--output", folder.c_str(), nullptr);
+    ::_exit(127);
+  }
+  return child;
+}
+
+std::string weights(const fs::path& demo, const std::string& run) {
+  const std::vector<int64_t> steps = list_checkpoints(demo / "runs" / run);
+  return steps.empty() ? "" : content_of(checkpoint_path(demo / "runs" / run, steps.back()) / "model.safetensors");
+}
+
+std::vector<std::string> phases(const fs::path& demo) {
+  std::vector<std::string> names;
+  for (const Json& phase : read_json(demo / "demo.json").at("phases")) names.push_back(phase.at("name"));
+  return names;
+}
+
+/// Killed again and again, in whatever phase it is, and started again, a demo ends as an unbroken one does.
+TEST(DemoRun, GoesOnWhereItWasKilled) {
+  const TemporaryFolder folder;
+  const fs::path whole = folder / "whole", broken = folder / "broken";
+  const Result unbroken = run({"demo", "--quick", "--quiet", "--output", whole.string()});
+  ASSERT_EQ(unbroken.code, 0) << unbroken.err;
+  const std::vector<std::string> all{"data", "models", "vision", "warmup", "alignment", "end2end", "evaluation"};
+  EXPECT_EQ(phases(whole), all);
+
+  std::mt19937 random(7);
+  int kills = 0, status = 0;
+  for (;; ++kills) {
+    ASSERT_LT(kills, 60);
+    const pid_t child = start_demo(broken);
+    const std::chrono::milliseconds patience(300 + random() % (400 + 150 * kills));
+    const auto end = std::chrono::steady_clock::now() + patience;
+    pid_t ended = 0;
+    while (ended == 0 && std::chrono::steady_clock::now() < end) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      ended = ::waitpid(child, &status, WNOHANG);
+    }
+    if (ended != 0) break;
+    ::kill(child, SIGKILL);
+    ::waitpid(child, &status, 0);
+  }
+  ASSERT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  EXPECT_GE(kills, 5);
+  EXPECT_EQ(phases(broken), all);
+  for (const char* run_name : {"vision", "warmup", "alignment", "end2end"}) {
+    EXPECT_FALSE(weights(whole, run_name).empty());
+    EXPECT_EQ(weights(broken, run_name), weights(whole, run_name)) << run_name;
+  }
+  EXPECT_EQ(content_of(broken / "evaluation/predictions-test.jsonl"), content_of(whole / "evaluation/predictions-test.jsonl"));
+  EXPECT_TRUE(fs::exists(broken / "report.html"));
+}
+
+TEST(DemoRun, KeepsItsHandsOffOtherFolders) {
+  const TemporaryFolder folder;
+  write_file_atomic(folder / "thesis.txt", "mine");
+  const Result mine = run({"demo", "--quick", "--output", folder.path().string()});
+  EXPECT_EQ(mine.code, 2);
+  EXPECT_NE(mine.err.find("something else"), std::string::npos) << mine.err;
+  const TemporaryFolder other;
+  write_file_atomic(other / "demo.json", R"({"seed": 3, "quick": true, "phases": []})");
+  const Result seed = run({"demo", "--quick", "--output", other.path().string()});
+  EXPECT_EQ(seed.code, 2);
+  EXPECT_NE(seed.err.find("seed 3, --quick where seed 0, --quick was asked for"), std::string::npos) << seed.err;
+}
+
+}  // namespace
+}  // namespace multimeditron::testing
