@@ -74,11 +74,12 @@ class Demo {
     const fs::path mark = folder_ / "demo.json";
     if (fs::exists(mark)) {
       record_ = read_json(mark);
-      const int64_t found = record_.value("seed", int64_t{-1});
-      if (found == command_.seed) return;
-      throw UserError(
-          "this folder holds a demo of another seed",
-          {folder_.string(), fmt::format("seed {} where {} was asked for", found, command_.seed), "choose another folder with --output"});
+      const auto described = [](int64_t seed, bool quick) { return fmt::format("seed {}{}", seed, quick ? ", --quick" : ""); };
+      const std::string found = described(record_.value("seed", int64_t{-1}), record_.value("quick", false));
+      const std::string asked = described(command_.seed, command_.quick);
+      if (found == asked) return;
+      throw UserError("this folder holds another demo",
+                      {folder_.string(), fmt::format("{} where {} was asked for", found, asked), "choose another folder with --output"});
     }
     if (fs::exists(folder_) && !fs::is_empty(folder_)) {
       throw UserError("this folder holds something else", {folder_.string(), "no demo.json in it", "choose another folder with --output"});

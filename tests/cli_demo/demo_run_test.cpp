@@ -31,7 +31,8 @@ std::string weights(const fs::path& demo, const std::string& run) {
 
 std::vector<std::string> phases(const fs::path& demo) {
   std::vector<std::string> names;
-  for (const Json& phase : read_json(demo / "demo.json").at("phases")) names.push_back(phase.at("name"));
+  const Json record = read_json(demo / "demo.json");
+  for (const Json& phase : record.at("phases")) names.push_back(phase.at("name"));
   return names;
 }
 
