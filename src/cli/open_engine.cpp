@@ -14,6 +14,9 @@ int run_engine(const Command& command) {
   // OpenMP's threads wait by spinning unless told otherwise, and read this when the library is loaded. Where other programs use the cores
   // too, a spinning thread keeps the one it waits for from running: steps were 4 to 10 times longer. Alone it is some percent.
   ::setenv("OMP_WAIT_POLICY", "passive", /*overwrite=*/0);
+  // oneDNN keeps the last 1024 bfloat16 products that it has compiled, one for each number of tokens: up to a gigabyte. A step needs a few
+  // dozen; with 128 steps take as long.
+  ::setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128", /*overwrite=*/0);
   constexpr const char* kName = "libmultimeditron_engine.so";
   const std::filesystem::path folder = std::filesystem::read_symlink("/proc/self/exe").parent_path();
   const std::filesystem::path candidates[] = {folder / kName, folder.parent_path() / "lib" / "multimeditron" / kName};
