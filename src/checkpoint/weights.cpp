@@ -6,19 +6,28 @@ namespace multimeditron {
 
 namespace fs = std::filesystem;
 
-WeightsReader::WeightsReader(const fs::path& folder) {
-  constexpr const char* kNames[] = {
-      "model.safetensors", "model.safetensors.index.json", "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors",
-      "pytorch_model.bin", "pytorch_model.bin.index.json", "open_clip_pytorch_model.bin"};
+namespace {
+
+/// The first of the files of weights that `folder` has; empty where it has none.
+fs::path find_weights(const fs::path& folder) {
   std::error_code code;
-  fs::path path = folder;
-  if (fs::is_directory(folder, code)) {
-    for (const char* name : kNames) {
-      if (!fs::exists(folder / name, code)) continue;
-      path = folder / name;
-      break;
-    }
+  for (const char* name :
+       {"model.safetensors", "model.safetensors.index.json", "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors",
+        "pytorch_model.bin", "pytorch_model.bin.index.json", "open_clip_pytorch_model.bin"}) {
+    if (fs::exists(folder / name, code)) return folder / name;
   }
+  return {};
+}
+
+}  // namespace
+
+bool WeightsReader::is_in(const fs::path& folder) {
+  return !find_weights(folder).empty();
+}
+
+WeightsReader::WeightsReader(const fs::path& folder) {
+  const fs::path found = find_weights(folder);
+  const fs::path path = found.empty() ? folder : found;
   const std::string name = path.filename().string();
   if (name.ends_with(".bin") || name.ends_with(".pt") || name.ends_with(".pth")) {
     add_torch(path);

@@ -20,6 +20,9 @@ class WeightsReader {
   /// naming file and tensor.
   explicit WeightsReader(const std::filesystem::path& folder);
 
+  /// True where `folder` has any of these files.
+  static bool is_in(const std::filesystem::path& folder);
+
   const std::map<std::string, TensorView>& tensors() const { return tensors_; }
   const TensorView* find(const std::string& name) const;
   /// The file that holds `name`, for messages.

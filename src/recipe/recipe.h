@@ -39,6 +39,8 @@ struct ModalitySpec {
   int64_t top_k_experts = 1;
   int64_t generalist_idx = -1;
   int64_t cross_attn_heads = 8;
+  int64_t image_size =
+      0;  ///< ours: side of the images where it is not the encoder's own, whose positions are then interpolated; 0: its own
   // Ours; they count from the recipe even where a checkpoint decides the rest.
   double cross_attn_dropout = 0.1;
   std::string fusion_behaviour = "correct";  ///< correct, original

@@ -216,7 +216,7 @@ TEST_F(HostileTorchFile, TurnedBitsNeverLeadOutsideTheFile) {
   for (const char* name : {"dict.bin", "old.bin", "checkpoint.bin"}) {
     const std::string whole = read_file(kFolder / name);
     uint64_t state = 1, refused = 0, sum = 0;
-    for (int round = 0; round < 500; ++round) {
+    for (int round = 0; round < 250; ++round) {
       std::string turned = whole;
       for (int i = 0; i < 2; ++i) {
         state = state * 6364136223846793005u + 1442695040888963407u;
@@ -231,7 +231,7 @@ TEST_F(HostileTorchFile, TurnedBitsNeverLeadOutsideTheFile) {
         ++refused;
       }
     }
-    EXPECT_GT(refused, 20u);
+    EXPECT_GT(refused, 10u);
     EXPECT_GT(sum, 0u);
   }
 }

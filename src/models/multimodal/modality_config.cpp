@@ -13,9 +13,9 @@ namespace {
 namespace fs = std::filesystem;
 
 void check_supported(const ModalitySpec& spec, const std::string& where) {
-  if (spec.model_type != "meditron_clip") {
+  if (spec.model_type != "meditron_clip" && spec.model_type != "meditron_biomedclip") {
     throw UserError("this kind of modality cannot be run by this version",
-                    {.where = where + ", key model_type", .found = spec.model_type, .fix = "use meditron_clip"});
+                    {.where = where + ", key model_type", .found = spec.model_type, .fix = "use meditron_clip or meditron_biomedclip"});
   }
   if (spec.projection_type != "mlp") {
     throw UserError("this kind of projector cannot be run by this version",
@@ -35,6 +35,17 @@ ImageProcessor processor_from_json(const ConfigReader& reader) {
   }
 }
 
+/// The recipe's `image_size`, where it is not the encoder's own.
+void take_image_size(ModalityConfig& config, const std::string& where) {
+  if (config.spec.image_size == 0) return;
+  try {
+    config.vision = config.vision.for_image_size(config.spec.image_size);
+    config.processor = config.processor.resized(config.spec.image_size);
+  } catch (const UserError& error) {
+    throw error.at(where + ", key image_size");
+  }
+}
+
 }  // namespace
 
 fs::path find_part(const std::string& name, const fs::path& folder, const std::string& fallback, const fs::path& fallback_folder,
@@ -50,8 +61,10 @@ ModalityParts read_modality_parts(const ModalitySpec& spec, const fs::path& near
     const std::string ours = inner(name);
     return ours.empty() ? ours : "feature_extractor." + ours;
   };
-  return {.config = {.spec = spec, .vision = std::move(folder.config), .processor = std::move(folder.processor)},
-          .weights = {{.path = folder.weights.path, .rename = rename}}};
+  ModalityParts parts{.config = {.spec = spec, .vision = std::move(folder.config), .processor = std::move(folder.processor)},
+                      .weights = {{.path = folder.weights.path, .rename = rename}}};
+  take_image_size(parts.config, key);
+  return parts;
 }
 
 ModalityConfig read_modality_config(const Json& json, const std::string& where, const fs::path& folder, const ModalitySpec* fallback,
@@ -64,39 +77,54 @@ ModalityConfig read_modality_config(const Json& json, const std::string& where, 
   config.spec.hidden_size = reader.integer("hidden_size");
   config.spec.projection_type = reader.string("projection_type", "mlp");
   config.spec.use_2d_position_ids = reader.boolean("use_2d_position_ids", false);
+  config.spec.trust_remote_code = reader.boolean("trust_remote_code", false);
+  if (reader.has("image_size")) config.spec.image_size = reader.integer("image_size");
   check_supported(config.spec, where);
   if (reader.has("clip_config")) {
     config.vision = VisionConfig::from_json(reader.object("clip_config"), where + ", clip_config");
     config.processor = processor_from_json(reader);
+    take_image_size(config, where);
     return config;
   }
   VisionFolder encoder = read_vision_folder(
       find_part(config.spec.clip_name, folder, fallback != nullptr ? fallback->clip_name : "", fallback_folder, where + ", clip_name"));
   config.vision = std::move(encoder.config);
   config.processor = std::move(encoder.processor);
+  take_image_size(config, where);
   return config;
 }
 
 Json write_modality_config(const ModalityConfig& config) {
-  return {{"model_type", config.spec.model_type},
-          {"modality_type", config.spec.modality_type},
-          {"clip_name", config.spec.clip_name},
-          {"hidden_size", config.spec.hidden_size},
-          {"projection_type", config.spec.projection_type},
-          {"use_2d_position_ids", config.spec.use_2d_position_ids},
-          {"clip_config", config.vision.json},
-          {"image_processor_config", config.processor.config}};
+  Json json{{"model_type", config.spec.model_type},
+            {"modality_type", config.spec.modality_type},
+            {"clip_name", config.spec.clip_name},
+            {"hidden_size", config.spec.hidden_size},
+            {"projection_type", config.spec.projection_type},
+            {"use_2d_position_ids", config.spec.use_2d_position_ids},
+            {"clip_config", config.vision.json},
+            {"image_processor_config", config.processor.config}};
+  if (config.spec.model_type == "meditron_biomedclip") json["trust_remote_code"] = config.spec.trust_remote_code;
+  if (config.spec.image_size != 0) json["image_size"] = config.spec.image_size;
+  return json;
 }
 
 void check_modality(const ModalityConfig& config, int64_t hidden_size, const std::string& where) {
   check_supported(config.spec, where);
+  if (config.spec.model_type == "meditron_clip" && config.vision.kind != VisionKind::kClip) {
+    throw UserError("the encoder is not a CLIP of transformers'",
+                    {.where = where + ", key model_type",
+                     .found = "meditron_clip; " + config.spec.clip_name + " is a ViT of timm's",
+                     .fix = "write model_type: meditron_biomedclip"});
+  }
   const int64_t size = config.image_size();
   if (config.processor.height() != size || config.processor.width() != size) {
     throw UserError("the image processor and the encoder do not fit together",
                     {.where = where,
                      .found = fmt::format("the processor makes {} x {} pixels, the encoder takes {} x {}", config.processor.width(),
                                           config.processor.height(), size, size),
-                     .fix = "use the preprocessor_config.json of this encoder"});
+                     .fix = fmt::format("use the preprocessor_config.json of this encoder, or write image_size: {} to have its position "
+                                        "embeddings interpolated",
+                                        config.processor.width())});
   }
   if (config.spec.hidden_size != hidden_size) {
     throw UserError("the projector's width differs from the language model's",
