@@ -24,6 +24,11 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+/// Of a micro-batch, counted over the run: the same whether the run was interrupted or not. The generator takes 32 bits of it.
+uint64_t dropout_seed(int64_t seed, int64_t number) {
+  return (static_cast<uint64_t>(seed) * 2654435761U + static_cast<uint64_t>(number) + 1) & 0xffffffffU;
+}
+
 class Trainer {
  public:
   Trainer(const Recipe& recipe, RunFolder& folder, OutputMode output);
@@ -141,6 +146,7 @@ StepRecord Trainer::train_step(int64_t step) {
   for (int64_t i = 0; i < plan.num_batches; ++i) {
     const SampleBatch samples = loader_->next();
     batches.push_back(make_micro_batch(samples.samples, model.image_size(), model.image_size()));
+    batches.back().dropout_seed = dropout_seed(recipe_.seed, plan_->batches_before(step) + i);
     with_labels += batches.back().num_labels() > 0;
     labels += batches.back().num_labels();
   }
@@ -204,6 +210,13 @@ void Trainer::show_summary(const LoopResult& result, int64_t first_step) {
   rows.emplace_back("loss", fmt::format("{:.4f} in the last step", result.last_loss));
   rows.emplace_back("memory", format_bytes(peak_resident_bytes()) + " at most");
   rows.emplace_back("data", fmt::format("{:.0f} % of the time waited for", 100 * loader_->waited_s() / std::max(result.seconds, 1e-9)));
+  ExpertPasses passes;
+  for (const auto& modality : pretrained_.model->modalities()) passes = modality->expert_passes();
+  if (passes.run < passes.all) {
+    rows.emplace_back(
+        "experts", fmt::format("ran on {} of {} images times experts, {:.0f} % spared", format_count(passes.run), format_count(passes.all),
+                               100.0 * static_cast<double>(passes.all - passes.run) / static_cast<double>(passes.all)));
+  }
   if (quarantine_->count() > 0) {
     rows.emplace_back("left out", fmt::format("{} bad sample{}, listed in {}", quarantine_->count(), quarantine_->count() == 1 ? "" : "s",
                                               (folder_.path() / "quarantine.jsonl").string()));
