@@ -38,6 +38,7 @@ class Trainer {
   void load();
   void open_outputs();
   StepRecord train_step(int64_t step);
+  ExpertPasses expert_passes() const;
   void show_header();
   void show_summary(const LoopResult& result, int64_t first_step);
 
@@ -183,8 +184,21 @@ void Trainer::run() {
       .store = [this](TrainingState& state) { store_quarantine(*quarantine_, state); },
       .data_wait_s = [this] { return loader_->waited_s(); }};
   const LoopResult result = run_steps({arguments_, *plan_, folder_, *optimizer_, *metrics_, progress_, state_, log_}, hooks);
+  if (const ExpertPasses passes = expert_passes(); passes.all > 0) {
+    metrics_->event("expert_passes", {{"run", passes.run}, {"all", passes.all}});
+    metrics_->sync();
+  }
   folder_.set_state("finished");
   show_summary(result, first_step);
+}
+
+ExpertPasses Trainer::expert_passes() const {
+  ExpertPasses sum;
+  for (const auto& modality : pretrained_.model->modalities()) {
+    sum.run += modality->expert_passes().run;
+    sum.all += modality->expert_passes().all;
+  }
+  return sum;
 }
 
 void Trainer::show_header() {
@@ -210,9 +224,7 @@ void Trainer::show_summary(const LoopResult& result, int64_t first_step) {
   rows.emplace_back("loss", fmt::format("{:.4f} in the last step", result.last_loss));
   rows.emplace_back("memory", format_bytes(peak_resident_bytes()) + " at most");
   rows.emplace_back("data", fmt::format("{:.0f} % of the time waited for", 100 * loader_->waited_s() / std::max(result.seconds, 1e-9)));
-  ExpertPasses passes;
-  for (const auto& modality : pretrained_.model->modalities()) passes = modality->expert_passes();
-  if (passes.run < passes.all) {
+  if (const ExpertPasses passes = expert_passes(); passes.run < passes.all) {
     rows.emplace_back(
         "experts", fmt::format("ran on {} of {} images times experts, {:.0f} % spared", format_count(passes.run), format_count(passes.all),
                                100.0 * static_cast<double>(passes.all - passes.run) / static_cast<double>(passes.all)));
