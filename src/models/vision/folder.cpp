@@ -96,6 +96,14 @@ VisionFolder read_open_clip_folder(const fs::path& folder, const std::optional<J
   return result;
 }
 
+/// A CLIPModel's names; those of a CLIPVisionModel, which newer versions of transformers write without the tower's prefix, become them.
+std::string clip_name(const std::string& name) {
+  for (const char* part : {"embeddings.", "pre_layrnorm.", "encoder.", "post_layernorm."}) {
+    if (name.starts_with(part)) return "vision_model." + name;
+  }
+  return name;
+}
+
 }  // namespace
 
 std::string open_clip_prefix(const std::string& name) {
@@ -114,7 +122,7 @@ VisionFolder read_vision_folder(const fs::path& folder) {
   const bool is_vit = TimmVitConfig::recognises(*config);
   VisionFolder result{.config = VisionConfig::from_json(*config, file.string()),
                       .processor = ImageProcessor::load(folder),
-                      .weights = {.path = folder, .rename = [](const std::string& name) { return name; }}};
+                      .weights = {.path = folder, .rename = clip_name}};
   if (is_vit) result.weights.rename = open_clip_tensor_name;
   return result;
 }
