@@ -299,7 +299,7 @@ class SampleInspector {
     if (num_images > 0) {
       dump.write("pixel_values.npy", batch.pixel_values.index_select(0, images));
       if (what_.forward) {
-        ClipModality& modality = *model().modalities().front();
+        Modality& modality = *model().modalities().front();
         dump.write("features.npy", modality.features(batch.pixel_values).index_select(0, images));
         dump.write("projected.npy", modality.forward(batch.pixel_values, nullptr).index_select(0, images));
       }

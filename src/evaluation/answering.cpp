@@ -93,9 +93,10 @@ BatchLimits limits_for(const MultimodalModel& model, const AnsweringOptions& opt
   limits.bytes_per_prompt_token = static_cast<double>(3 * llm.hidden_size + 3 * llm.intermediate_size) * element;
   limits.bytes_per_prompt = static_cast<double>(llm.vocab_size) * (element + 4);
   if (!config.modalities.empty()) {
-    const ClipVisionConfig& clip = config.modalities.front().clip;
-    const int64_t pixels = 3 * clip.image_size * clip.image_size;
-    limits.bytes_per_image = static_cast<double>(pixels * 8 + clip.num_patches() * (6 * clip.hidden_size + clip.intermediate_size) * 4);
+    const VisionConfig& vision = config.modalities.front().vision;
+    const int64_t pixels = 3 * vision.image_size * vision.image_size;
+    limits.bytes_per_image =
+        static_cast<double>(pixels * 8 + vision.num_patches() * (6 * vision.hidden_size + vision.intermediate_size) * 4);
   }
   return limits;
 }

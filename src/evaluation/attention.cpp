@@ -55,7 +55,7 @@ AttentionMap attention_on_image(const Pretrained& pretrained, const TaskRow& row
   }
   for (const double weight : map.weights) map.image_share += weight;
   const ModalityConfig& modality = model.config().modalities.front();
-  const int64_t side = modality.clip.image_size / modality.clip.patch_size;
+  const int64_t side = modality.grid_side();
   map.grid = {side, side};
   map.region = visible_region(modality.processor, sample.images.front());
   const int64_t id = logits.argmax().item<int64_t>();

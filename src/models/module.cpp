@@ -22,6 +22,19 @@ void view_data(Bucket& bucket) {
   }
 }
 
+/// `bucket`, or the one beside it that holds its buffers of this role.
+Bucket& bucket_for(Role role, Bucket& bucket, std::vector<std::unique_ptr<Bucket>>& buckets) {
+  if (role == Role::kLearnt) return bucket;
+  const std::string name = bucket.name + (role == Role::kCount ? ".counts" : ".statistics");
+  for (auto each = buckets.rbegin(); each != buckets.rend(); ++each) {
+    if ((*each)->name == name) return **each;
+  }
+  buckets.push_back(std::make_unique<Bucket>());
+  buckets.back()->name = name;
+  buckets.back()->role = role;
+  return *buckets.back();
+}
+
 }  // namespace
 
 int64_t Parameter::numel() const {
@@ -40,6 +53,12 @@ Parameter& Module::register_parameter(std::string name, std::vector<int64_t> sha
   parameter->is_norm = is_norm;
   parameters_.emplace_back(std::move(name), std::move(parameter));
   return *parameters_.back().second;
+}
+
+Parameter& Module::register_buffer(std::string name, std::vector<int64_t> shape, Role role) {
+  Parameter& parameter = register_parameter(std::move(name), std::move(shape));
+  parameter.role = role;
+  return parameter;
 }
 
 void Module::register_module(std::string name, Module& child) {
@@ -67,15 +86,16 @@ void Module::gather(const std::string& prefix, Bucket* bucket, std::vector<std::
     bucket->name = prefix.substr(0, prefix.size() - 1);
   }
   for (auto& [name, parameter] : parameters_) {
+    Bucket& home = bucket_for(parameter->role, *bucket, buckets);
     parameter->name = prefix + name;
-    parameter->bucket = bucket;
-    bucket->parameters.push_back(parameter.get());
+    parameter->bucket = &home;
+    home.parameters.push_back(parameter.get());
   }
   for (auto& [name, child] : children_) child->gather(prefix + name + ".", bucket, buckets);
 }
 
 void allocate(Bucket& bucket, at::ScalarType dtype) {
-  bucket.data = at::empty({bucket.numel()}, dtype);
+  bucket.data = at::empty({bucket.numel()}, bucket.role == Role::kCount ? at::kLong : dtype);
   view_data(bucket);
 }
 
@@ -87,6 +107,7 @@ at::Tensor convert(Bucket& bucket, at::ScalarType dtype) {
 }
 
 void set_trained(Bucket& bucket, bool trained, at::ScalarType grad_dtype) {
+  if (bucket.role != Role::kLearnt) return;
   bucket.grad = trained ? at::zeros({bucket.numel()}, grad_dtype) : at::Tensor();
   bucket.grad_is_stale = true;
   int64_t offset = 0;

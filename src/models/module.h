@@ -13,6 +13,10 @@ namespace multimeditron {
 
 struct Bucket;
 
+/// What a tensor of a checkpoint is to the model: learnt, or kept beside what is learnt. Running statistics of a batch norm are never
+/// trained, a count of batches is an integer whatever the model computes in.
+enum class Role { kLearnt, kStatistic, kCount };
+
 /// A tensor under its checkpoint name. Until its bucket is allocated it has a shape only, so that the tree of a model of any size costs
 /// nothing.
 struct Parameter {
@@ -23,6 +27,7 @@ struct Parameter {
   Bucket* bucket = nullptr;
   bool is_norm = false;     ///< belongs to a LayerNorm or RMSNorm: not decayed
   bool is_trained = false;  ///< set by the training mode
+  Role role = Role::kLearnt;
 
   int64_t numel() const;
 };
@@ -34,6 +39,7 @@ struct Bucket {
   std::vector<Parameter*> parameters;
   at::Tensor data;  ///< [numel], compute dtype
   at::Tensor grad;  ///< [numel], float32 where gradients of several micro-batches are added, else the compute dtype; undefined while frozen
+  Role role = Role::kLearnt;  ///< of all its parameters; only what is learnt can be trained
   bool grad_is_stale = true;  ///< holds an earlier step's values: the next writer overwrites, does not add
 
   int64_t numel() const;
@@ -53,10 +59,13 @@ class Module {
   void visit(const std::string& prefix, const std::function<void(const std::string& name, Parameter& parameter)>& function);
 
   /// Names every parameter and gathers them into buckets: one for each module that called `own_bucket()`, the rest in their parent's.
+  /// Buffers lie beside it, in `NAME.statistics` and `NAME.counts`.
   std::vector<std::unique_ptr<Bucket>> make_buckets(const std::string& prefix, const std::string& root_name);
 
  protected:
   Parameter& register_parameter(std::string name, std::vector<int64_t> shape, bool is_norm = false);
+  /// A tensor that belongs to the checkpoint, but is not learnt.
+  Parameter& register_buffer(std::string name, std::vector<int64_t> shape, Role role);
   void register_module(std::string name, Module& child);
   void own_bucket() { owns_bucket_ = true; }
 
@@ -68,13 +77,14 @@ class Module {
   bool owns_bucket_ = false;
 };
 
-/// Allocates `bucket.data` in `dtype` and makes each parameter a view of it.
+/// Allocates `bucket.data` in `dtype` (counts: in int64) and makes each parameter a view of it.
 void allocate(Bucket& bucket, at::ScalarType dtype);
 
 /// Converts an allocated bucket's data; its parameters become views of the new one. Returns the old data.
 at::Tensor convert(Bucket& bucket, at::ScalarType dtype);
 
 /// Gives a bucket gradients in `grad_dtype` (an undefined type frees them) and marks its parameters as trained. Gradients start stale.
+/// Buffers stay as they are.
 void set_trained(Bucket& bucket, bool trained, at::ScalarType grad_dtype);
 
 /// Makes an untouched bucket's gradient zero, so that it can be added to or read.

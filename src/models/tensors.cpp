@@ -42,6 +42,7 @@ at::Tensor to_tensor(const TensorView& view) {
 }
 
 DType dtype_of(at::ScalarType type) {
+  if (type == at::kLong) return DType::kI64;
   TORCH_CHECK(type == at::kFloat || type == at::kBFloat16);
   return type == at::kFloat ? DType::kF32 : DType::kBF16;
 }

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "models/layers/cpu_types.h"
+#include "models/multimodal/model.h"
 #include "models/tensors.h"
 
 namespace multimeditron {
@@ -16,8 +17,9 @@ namespace {
 constexpr int64_t kBlock = 1 << 16;
 
 double learning_rate_of(const std::string& bucket, const TrainingArguments& arguments, const CustomLr& custom) {
-  if (bucket.ends_with(".projector")) return custom.projector.value_or(arguments.learning_rate);
-  if (bucket.ends_with(".vision_model")) return custom.vision.value_or(arguments.learning_rate);
+  const std::string component = component_of(bucket);
+  if (component == "projector") return custom.projector.value_or(arguments.learning_rate);
+  if (component == "vision" || component == "gate") return custom.vision.value_or(arguments.learning_rate);
   return arguments.learning_rate;
 }
 

@@ -20,7 +20,7 @@ ModelSize measure(MultimodalModel& model) {
 std::vector<std::pair<std::string, std::string>> describe(const Recipe& recipe, const MultimodalModel& model, const ModelSize& size) {
   std::string name = fmt::format("{}, {} parameters", model.config().llm.model_type, format_parameters(size.parameters));
   for (const ModalityConfig& modality : model.config().modalities) {
-    name += fmt::format(", {} ({} embeddings an image)", modality.spec.model_type, modality.clip.num_patches());
+    name += fmt::format(", {} ({} embeddings an image)", modality.spec.model_type, modality.embeddings_per_image());
   }
   return {{"model", name},
           {"trained", fmt::format("{}: {} parameters, {:.1f} %", to_string(recipe.training_mode), format_parameters(size.trainable),
@@ -37,12 +37,12 @@ std::vector<std::pair<std::string, std::string>> component_table(const Recipe& r
     if (trains(recipe.training_mode, component_of(parameter))) trainable += value.numel();
   });
   std::vector<std::pair<std::string, std::string>> rows{{"mode", to_string(recipe.training_mode)}};
-  for (const char* component : {"llm", "vision", "projector", "unused"}) {
+  for (const char* component : {"llm", "vision", "gate", "projector", "unused"}) {
     const auto size = sizes.find(component);
     if (size == sizes.end()) continue;
     double learning_rate = recipe.training_args.learning_rate;
     if (size->first == "projector") learning_rate = recipe.custom_lr.projector.value_or(learning_rate);
-    if (size->first == "vision") learning_rate = recipe.custom_lr.vision.value_or(learning_rate);
+    if (size->first == "vision" || size->first == "gate") learning_rate = recipe.custom_lr.vision.value_or(learning_rate);
     const std::string state =
         trains(recipe.training_mode, component) ? fmt::format("trained, learning rate {:g}", learning_rate) : "frozen";
     rows.emplace_back(component,

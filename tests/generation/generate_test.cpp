@@ -81,7 +81,7 @@ TEST(Generation, CachedDecodingEqualsTheFullForwardPass) {
   for (const char* name : kParityCases) {
     Prompts prompts(name);
     MultimodalModel& model = prompts.model();
-    const int64_t size = model.config().modalities.front().clip.image_size;
+    const int64_t size = model.image_size();
     // Eight prompts of mixed lengths, some twice; and one alone.
     std::vector<Sample> eight;
     for (size_t i = 0; i < 8; ++i) eight.push_back(prompts.samples[i % prompts.samples.size()]);
@@ -114,7 +114,7 @@ TEST(Generation, TheCacheGrowsInStepsAndKeepsWhatItHolds) {
   // Past the first step of the cache and past the first rotary table: by then one prompt has left, so rows move.
   std::vector<Sample> growing(prompts.samples.begin(), prompts.samples.begin() + 2);
   MultimodalModel& model = prompts.model();
-  const int64_t size = model.config().modalities.front().clip.image_size;
+  const int64_t size = model.image_size();
   DecodingBatch batch(model, make_micro_batch(growing, size, size), 900);
   const int64_t first_capacity = batch.capacity();
   EXPECT_LT(first_capacity, 900);

@@ -3,50 +3,10 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
-#include "base/hub.h"
 #include "models/config_reader.h"
 
 namespace multimeditron {
-namespace {
-
 namespace fs = std::filesystem;
-
-/// `name` as the checkpoint gives it, else `fallback` as the recipe does; `key` for the message where neither exists.
-fs::path find_part(const std::string& name, const fs::path& folder, const std::string& fallback, const fs::path& fallback_folder,
-                   const std::string& key) {
-  std::optional<fs::path> found = find_in_hub(name, folder, HubKind::kModel);
-  if (!found && !fallback.empty()) found = find_in_hub(fallback, fallback_folder, HubKind::kModel);
-  return found ? *found : resolve_hub_path(name, folder, HubKind::kModel, key);
-}
-
-ModalityConfig read_modality(const Json& json, const std::string& where, const fs::path& folder, const CheckpointParts& fallback,
-                             size_t k) {
-  const ConfigReader reader(json, where);
-  ModalityConfig config;
-  config.spec.model_type = reader.string("model_type", "");
-  config.spec.modality_type = reader.string("modality_type", "image");
-  config.spec.clip_name = reader.string("clip_name", "");
-  config.spec.hidden_size = reader.integer("hidden_size");
-  config.spec.projection_type = reader.string("projection_type", "mlp");
-  config.spec.use_2d_position_ids = reader.boolean("use_2d_position_ids", false);
-  if (config.spec.model_type != "meditron_clip") return config;  // refused later, with its name
-  if (reader.has("clip_config")) {
-    config.clip = ClipVisionConfig::from_json(reader.object("clip_config"), where + ", clip_config");
-    try {
-      config.processor = ImageProcessor::from_json(reader.object("image_processor_config"));
-    } catch (const UserError& error) {
-      throw error.at(where + ", image_processor_config");
-    }
-    return config;
-  }
-  const fs::path clip = find_part(config.spec.clip_name, folder, k < fallback.encoders.size() ? fallback.encoders[k] : "",
-                                  fallback.relative_to, fmt::format("clip_name of modality {} in config.json", k));
-  config.clip = ClipVisionConfig::from_json(read_json(clip / "config.json"), (clip / "config.json").string());
-  config.processor = ImageProcessor::load(clip);
-  return config;
-}
-
-}  // namespace
 
 ModelConfig read_checkpoint_config(const Json& json, const fs::path& folder, const CheckpointParts& fallback) {
   const std::string where = (folder / "config.json").string();
@@ -72,8 +32,11 @@ ModelConfig read_checkpoint_config(const Json& json, const fs::path& folder, con
     throw UserError("a checkpoint's configuration lacks a key", {.where = where, .found = "no list `modalities`"});
   }
   const Json& modalities = json.at("modalities");
-  for (size_t k = 0; k < modalities.size(); ++k)
-    config.modalities.push_back(read_modality(modalities[k], fmt::format("{}, modalities.{}", where, k), folder, fallback, k));
+  for (size_t k = 0; k < modalities.size(); ++k) {
+    config.modalities.push_back(read_modality_config(modalities[k], fmt::format("{}, modalities.{}", where, k), folder,
+                                                     k < fallback.modalities.size() ? &fallback.modalities[k] : nullptr,
+                                                     fallback.relative_to));
+  }
   return config;
 }
 
@@ -94,16 +57,7 @@ Json write_checkpoint_config(const ModelConfig& config, const std::string& dtype
   json["llm_path"] = config.llm_path;
   json["max_sequence_length"] = config.max_sequence_length ? Json(*config.max_sequence_length) : Json();
   json["modalities"] = Json::array();
-  for (const ModalityConfig& modality : config.modalities) {
-    json["modalities"].push_back({{"model_type", modality.spec.model_type},
-                                  {"modality_type", modality.spec.modality_type},
-                                  {"clip_name", modality.spec.clip_name},
-                                  {"hidden_size", modality.spec.hidden_size},
-                                  {"projection_type", modality.spec.projection_type},
-                                  {"use_2d_position_ids", modality.spec.use_2d_position_ids},
-                                  {"clip_config", modality.clip.json},
-                                  {"image_processor_config", modality.processor.config}});
-  }
+  for (const ModalityConfig& modality : config.modalities) json["modalities"].push_back(write_modality_config(modality));
   json["model_type"] = "multimodal";
   json["pad_token_idx"] = 0;
   json["padding_side"] = "left";

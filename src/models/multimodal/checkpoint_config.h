@@ -10,10 +10,10 @@ namespace multimeditron {
 
 /// Reads the config.json of a multimodal checkpoint, ours or the original's. Ours carries the configs of its parts (`llm_config`, and in
 /// each modality `clip_config` and `image_processor_config`); the original's names them by path (`llm_path`, `clip_name`), looked for as
-/// base/hub.h says, and last where `fallback` names them: the recipe's base_llm and the clip_name of each of its modalities.
+/// base/hub.h says, and last where `fallback` names them: the recipe's base_llm and modalities.
 struct CheckpointParts {
   std::string llm;
-  std::vector<std::string> encoders;
+  std::vector<ModalitySpec> modalities;
   std::filesystem::path relative_to;
 };
 ModelConfig read_checkpoint_config(const Json& json, const std::filesystem::path& folder, const CheckpointParts& fallback);

@@ -6,70 +6,45 @@
 #include <string>
 #include <vector>
 
-#include "image/processor.h"
 #include "models/graph.h"
 #include "models/module.h"
-#include "models/vision/clip.h"
-#include "recipe/recipe.h"
+#include "models/multimodal/modality_config.h"
 
 namespace multimeditron {
 
-/// MLP between encoder width D and the LLM's width H: Linear(D, D) GELU Linear(D, H) GELU Linear(H, H), with biases and exact GELU.
-class Projector : public Module {
+/// What turns images into embeddings of the language model's width: one encoder with its projector, or a mixture of them.
+class Modality : public Module {
  public:
-  Projector(int64_t input_size, int64_t hidden_size);
-  /// [..., D] -> [..., H]
-  at::Tensor forward(const at::Tensor& features) const;
-  /// N(0, 0.02) weights, zero biases.
-  void initialise(uint64_t seed);
-
- private:
-  Parameter* weights_[3];
-  Parameter* biases_[3];
-};
-
-/// What a modality is made of: the recipe's entry (or the checkpoint's), the encoder's configuration, its image processor.
-struct ModalityConfig {
-  ModalitySpec spec;
-  ClipVisionConfig clip;
-  ImageProcessor processor;
-};
-
-/// `meditron_clip`: a CLIP vision tower and its projector. Names: feature_extractor.vision_model.*, projector.projection.*; the text tower
-/// and the other tensors of a CLIPModel travel along untouched.
-class ClipModality : public Module {
- public:
-  explicit ClipModality(const ModalityConfig& config);
+  explicit Modality(const ModalityConfig& config) : config_(config) {}
 
   const ModalityConfig& config() const { return config_; }
-  int64_t embeddings_per_image() const { return config_.clip.num_patches(); }
-  ClipVisionTower& vision() { return *vision_; }
-  Projector& projector() { return projector_; }
-  /// A tensor of the CLIPModel that is not computed with; `name` as below `feature_extractor.`.
-  void add_passenger(const std::string& name, std::vector<int64_t> shape);
 
   /// What backward() needs.
   struct Saved {
     at::Tensor output;
     GraphLeaves leaves;
   };
-  /// `pixel_values`: [N, 3, image_size, image_size] float32 -> [N, P, hidden_size]. `saved` null: no gradient. A frozen tower runs without
-  /// a graph.
+  /// `pixel_values`: [N, 3, image_size, image_size] float32 -> [N, embeddings_per_image, hidden_size]. `saved` null: no gradient.
   at::Tensor forward(const at::Tensor& pixel_values, Saved* saved);
-  /// `grad`: [N, P, hidden_size]. Adds to the trained parameters' gradients.
+  /// `grad`: [N, embeddings_per_image, hidden_size]. Adds to the trained parameters' gradients.
   void backward(const at::Tensor& grad, Saved& saved);
-  /// The encoder alone: [N, P, D].
-  at::Tensor features(const at::Tensor& pixel_values) const;
+
+  /// What the encoder alone makes of images: [N, P, D].
+  virtual at::Tensor features(const at::Tensor& pixel_values) const = 0;
+  /// Draws what no file has: the projector.
+  virtual void initialise(uint64_t seed) = 0;
+  /// A tensor of the files, named as below `modalities_with_projection.k.`. What is never computed with but has its place in checkpoints
+  /// is taken along.
+  virtual void add_passenger(const std::string& name, std::vector<int64_t> shape) = 0;
+
+ protected:
+  /// The computation in ATen operations: where no trained parameter has come in yet, they record no graph.
+  virtual at::Tensor embed(const at::Tensor& pixel_values) = 0;
 
  private:
-  struct Passengers : Module {
-    void add(const std::string& name, std::vector<int64_t> shape);
-  };
-
   ModalityConfig config_;
-  std::unique_ptr<ClipVisionTower> vision_;
-  Projector projector_;
-  Passengers passengers_;
 };
+
+std::unique_ptr<Modality> make_modality(const ModalityConfig& config);
 
 }  // namespace multimeditron

@@ -16,21 +16,23 @@ at::Tensor index_tensor(const std::vector<int64_t>& indices) {
 std::string component_of(const std::string& name) {
   const std::string path = name + ".";
   if (path.starts_with("model.")) return "llm";
-  if (path.find(".projector.") != std::string::npos) return "projector";
-  if (path.find(".vision_model.") != std::string::npos && path.find(".post_layernorm.") == std::string::npos) return "vision";
+  const auto has = [&](const char* part) { return path.find(part) != std::string::npos; };
+  if (has(".projector.") || has(".projectors.") || has(".cross_attn.")) return "projector";
+  if (has(".gating_network.")) return "gate";
+  if ((has(".vision_model.") || has(".experts.")) && !has(".post_layernorm.")) return "vision";
   return "unused";
 }
 
 bool trains(TrainingMode mode, const std::string& component) {
   if (component == "llm") return mode != TrainingMode::kAlignment;
   if (component == "projector") return mode != TrainingMode::kLmOnly;
-  return component == "vision" && mode == TrainingMode::kFull;
+  return (component == "vision" || component == "gate") && mode == TrainingMode::kFull;
 }
 
 MultimodalModel::MultimodalModel(ModelConfig config) : config_(std::move(config)), llm_(config_.llm) {
   register_module("model", llm_);
   for (size_t k = 0; k < config_.modalities.size(); ++k) {
-    modalities_.push_back(std::make_unique<ClipModality>(config_.modalities[k]));
+    modalities_.push_back(make_modality(config_.modalities[k]));
     register_module("modalities_with_projection." + std::to_string(k), *modalities_.back());
   }
 }
@@ -53,7 +55,7 @@ void MultimodalModel::set_training_mode(TrainingMode mode, at::ScalarType grad_d
   for (auto& bucket : buckets_) set_trained(*bucket, trains(mode, component_of(bucket->name)), grad_dtype);
 }
 
-at::Tensor MultimodalModel::embed(const MicroBatch& batch, ClipModality::Saved* saved) {
+at::Tensor MultimodalModel::embed(const MicroBatch& batch, Modality::Saved* saved) {
   at::Tensor embeddings = llm_.embed(batch.input_ids);
   if (batch.placeholders.empty()) return embeddings;
   const at::Tensor projected = modalities_.front()->forward(batch.pixel_values, saved);  // [U, P, hidden_size]
@@ -71,7 +73,7 @@ MultimodalModel::Loss MultimodalModel::evaluate(const MicroBatch& batch) {
 MultimodalModel::Loss MultimodalModel::forward_backward(const MicroBatch& batch, double scale, bool gradient_checkpointing) {
   if (batch.targets.empty()) return {};
   const at::Tensor label_rows = index_tensor(batch.label_rows);
-  ClipModality::Saved modality_saved;
+  Modality::Saved modality_saved;
   CausalLm::Saved saved;
 
   const at::Tensor embeddings = embed(batch, &modality_saved);

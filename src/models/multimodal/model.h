@@ -28,26 +28,26 @@ struct ModelConfig {
   std::optional<int64_t> max_sequence_length;
 };
 
-/// The component that a parameter or a bucket belongs to: "llm", "projector", "vision", or "unused" (what is never computed with: the
-/// encoder's post_layernorm and text tower).
+/// The component that a parameter or a bucket belongs to: "llm", "projector" (with it a mixture's projectors and cross attention),
+/// "vision", "gate", or "unused" (what is never computed with: a CLIP's post_layernorm and text tower).
 std::string component_of(const std::string& name);
 
 /// True where `mode` trains the component. ALIGNMENT: projectors; END2END: LLM and projectors; LM_ONLY: LLM; FULL: all but "unused".
 bool trains(TrainingMode mode, const std::string& component);
 
-/// A language model that sees: an LLM, and for each modality an encoder with its projector, whose embeddings replace the attachment
-/// placeholders.
+/// A language model that sees: an LLM, and for each modality an encoder with its projector or a mixture of them, whose embeddings replace
+/// the attachment placeholders.
 class MultimodalModel : public Module {
  public:
   explicit MultimodalModel(ModelConfig config);
 
   const ModelConfig& config() const { return config_; }
   CausalLm& llm() { return llm_; }
-  std::vector<std::unique_ptr<ClipModality>>& modalities() { return modalities_; }
+  std::vector<std::unique_ptr<Modality>>& modalities() { return modalities_; }
   std::vector<std::unique_ptr<Bucket>>& buckets() { return buckets_; }
-  int64_t embeddings_per_image() const { return modalities_.empty() ? 0 : modalities_.front()->embeddings_per_image(); }
+  int64_t embeddings_per_image() const { return modalities_.empty() ? 0 : config_.modalities.front().embeddings_per_image(); }
   /// Side of the images that the encoder takes; 0 without one.
-  int64_t image_size() const { return modalities_.empty() ? 0 : config_.modalities.front().clip.image_size; }
+  int64_t image_size() const { return modalities_.empty() ? 0 : config_.modalities.front().image_size(); }
   /// Every parameter under its full checkpoint name, in the tree's order.
   std::vector<Parameter*> parameters();
 
@@ -59,8 +59,8 @@ class MultimodalModel : public Module {
   /// Marks what `mode` trains and gives it gradients of `grad_dtype`.
   void set_training_mode(TrainingMode mode, at::ScalarType grad_dtype);
 
-  /// Token embeddings with the images' in their places: [T, hidden_size]. `saved` as in ClipModality::forward.
-  at::Tensor embed(const MicroBatch& batch, ClipModality::Saved* saved);
+  /// Token embeddings with the images' in their places: [T, hidden_size]. `saved` as in Modality::forward.
+  at::Tensor embed(const MicroBatch& batch, Modality::Saved* saved);
 
   struct Loss {
     double sum = 0;  ///< of the cross entropies of the labelled tokens
@@ -74,7 +74,7 @@ class MultimodalModel : public Module {
  private:
   ModelConfig config_;
   CausalLm llm_;
-  std::vector<std::unique_ptr<ClipModality>> modalities_;
+  std::vector<std::unique_ptr<Modality>> modalities_;
   std::vector<std::unique_ptr<Bucket>> buckets_;
   at::ScalarType dtype_ = at::kFloat;
 };

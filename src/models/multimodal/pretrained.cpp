@@ -15,6 +15,7 @@
 #include "models/config_reader.h"
 #include "models/model_folder.h"
 #include "models/multimodal/checkpoint_config.h"
+#include "models/multimodal/tensor_sources.h"
 #include "models/tensors.h"
 
 namespace multimeditron {
@@ -25,47 +26,24 @@ namespace fs = std::filesystem;
 constexpr const char* kEmbedding = "model.model.embed_tokens.weight";
 constexpr const char* kHead = "model.lm_head.weight";
 
-/// Where each tensor of the model comes from: our full name -> a view into a mapped file.
-class Sources {
- public:
-  /// All tensors of `path`, under `rename(name)` (empty: left out).
-  void add(const fs::path& path, const std::function<std::string(const std::string&)>& rename) {
-    readers_.push_back(std::make_unique<SafetensorsReader>(path));
-    for (const auto& [name, view] : readers_.back()->tensors()) {
-      const std::string ours = rename(name);
-      if (!ours.empty()) found_.insert_or_assign(ours, Found{&view, readers_.back()->file_of(name), name});
-    }
-  }
+std::string modality_prefix(size_t k) {
+  return fmt::format("modalities_with_projection.{}.", k);
+}
 
-  struct Found {
-    const TensorView* view;
-    fs::path file;
-    std::string name;
-  };
-  const Found* find(const std::string& name) const {
-    const auto entry = found_.find(name);
-    return entry == found_.end() ? nullptr : &entry->second;
-  }
-  const std::map<std::string, Found>& all() const { return found_; }
-
- private:
-  std::vector<std::unique_ptr<SafetensorsReader>> readers_;
-  std::map<std::string, Found> found_;
-};
+WeightFile language_model_weights(const fs::path& folder) {
+  return {.path = folder, .rename = [](const std::string& name) { return "model." + name; }};
+}
 
 std::string shape_text(const std::vector<int64_t>& shape) {
   return fmt::format("[{}]", fmt::join(shape, ", "));
 }
 
-/// A CLIPModel's tensors that the tree does not name (text tower, projections, logit_scale) become passengers.
-void add_passengers(MultimodalModel& model, const Sources& sources) {
+/// What the files hold beside the tree's tensors (a CLIPModel's text tower, projections, logit_scale) travels along.
+void add_passengers(MultimodalModel& model, const TensorSources& sources) {
   for (size_t k = 0; k < model.modalities().size(); ++k) {
-    const std::string prefix = fmt::format("modalities_with_projection.{}.feature_extractor.", k);
+    const std::string prefix = modality_prefix(k);
     for (const auto& [name, found] : sources.all()) {
-      if (!name.starts_with(prefix)) continue;
-      const std::string rest = name.substr(prefix.size());
-      if (rest.starts_with("vision_model.") || rest.ends_with("position_ids")) continue;
-      model.modalities()[k]->add_passenger(rest, found.view->shape);
+      if (name.starts_with(prefix)) model.modalities()[k]->add_passenger(name.substr(prefix.size()), found.view->shape);
     }
   }
 }
@@ -84,15 +62,15 @@ void copy_rows(Parameter& parameter, const at::Tensor& source, double initialize
   parameter.data.narrow(0, rows, shape[0]).copy_(at::normal(0.0, initializer_range, shape, generator, at::kFloat));
 }
 
-/// `resize_vocabulary`: embedding and head may have other rows than the file's. `draw_projector`: a projector that no file has is drawn.
-void copy_weights(MultimodalModel& model, const Sources& sources, const fs::path& folder, bool resize_vocabulary, bool draw_projector,
+/// `resize_vocabulary`: embedding and head may have other rows than the file's. `draw_projector`: projectors, which no file has, are drawn.
+void copy_weights(MultimodalModel& model, const TensorSources& sources, const fs::path& folder, bool resize_vocabulary, bool draw_projector,
                   uint64_t seed) {
   std::vector<std::string> missing;
   std::vector<UserError> errors;
   for (Parameter* parameter : model.parameters()) {
-    const Sources::Found* found = sources.find(parameter->name);
+    const TensorSources::Found* found = sources.find(parameter->name);
     if (found == nullptr) {
-      if (!(draw_projector && parameter->name.find(".projector.") != std::string::npos)) missing.push_back(parameter->name);
+      if (!(draw_projector && component_of(parameter->name) == "projector")) missing.push_back(parameter->name);
       continue;
     }
     const bool table = resize_vocabulary && (parameter->name == kEmbedding || parameter->name == kHead);
@@ -134,29 +112,7 @@ void copy_weights(MultimodalModel& model, const Sources& sources, const fs::path
                      unknown.front()));
   }
   if (draw_projector) {
-    for (auto& modality : model.modalities()) modality->projector().initialise(seed);
-  }
-}
-
-/// Reads the configuration of an encoder and its processor from the folder that `spec.clip_name` names.
-ModalityConfig modality_from_folder(const ModalitySpec& spec, const fs::path& folder) {
-  return {.spec = spec,
-          .clip = ClipVisionConfig::from_json(read_json(folder / "config.json"), (folder / "config.json").string()),
-          .processor = ImageProcessor::load(folder)};
-}
-
-void check_supported(const ModalitySpec& spec, const std::string& where) {
-  if (spec.model_type != "meditron_clip") {
-    throw UserError("this kind of modality cannot be run by this version",
-                    {.where = where + ", key model_type", .found = spec.model_type, .fix = "use meditron_clip"});
-  }
-  if (spec.projection_type != "mlp") {
-    throw UserError("this kind of projector cannot be run by this version",
-                    {.where = where + ", key projection_type", .found = spec.projection_type, .fix = "use mlp"});
-  }
-  if (spec.use_2d_position_ids) {
-    throw UserError("two-dimensional position ids cannot be run by this version",
-                    {.where = where + ", key use_2d_position_ids", .found = "true"});
+    for (auto& modality : model.modalities()) modality->initialise(seed);
   }
 }
 
@@ -165,23 +121,6 @@ void check_one_modality(size_t count, const std::string& where) {
   if (count <= 1) return;
   throw UserError("one modality can be run by this version",
                   {.where = where + ", key modalities", .found = fmt::format("{} entries", count), .fix = "name a single one"});
-}
-
-void check_encoder(const ModalityConfig& modality, int64_t hidden_size, const std::string& where) {
-  const int64_t size = modality.clip.image_size;
-  if (modality.processor.height() != size || modality.processor.width() != size) {
-    throw UserError("the image processor and the encoder do not fit together",
-                    {.where = where,
-                     .found = fmt::format("the processor makes {} x {} pixels, the encoder takes {} x {}", modality.processor.width(),
-                                          modality.processor.height(), size, size),
-                     .fix = "use the preprocessor_config.json of this encoder"});
-  }
-  if (modality.spec.hidden_size != hidden_size) {
-    throw UserError("the projector's width differs from the language model's",
-                    {.where = where + ", key hidden_size",
-                     .found = fmt::format("{}; the language model's hidden_size is {}", modality.spec.hidden_size, hidden_size),
-                     .fix = fmt::format("write hidden_size: {}", hidden_size)});
-  }
 }
 
 void check_token_size(const Recipe& recipe, const DecoderConfig& llm, const std::string& source) {
@@ -208,7 +147,7 @@ void check_vocabulary(const Tokenizer& tokenizer, const DecoderConfig& llm, cons
                    .fix = "check that the tokenizer's files and the weights belong together"});
 }
 
-Pretrained finish(ModelConfig config, Tokenizer tokenizer, const Sources* sources, const fs::path& folder, at::ScalarType dtype,
+Pretrained finish(ModelConfig config, Tokenizer tokenizer, const TensorSources* sources, const fs::path& folder, at::ScalarType dtype,
                   bool resize_vocabulary, bool draw_projector, uint64_t seed, std::optional<TrainingMode> trained_mode = std::nullopt) {
   Pretrained result{.model = std::make_unique<MultimodalModel>(std::move(config)),
                     .tokenizer = std::make_unique<Tokenizer>(std::move(tokenizer))};
@@ -216,7 +155,7 @@ Pretrained finish(ModelConfig config, Tokenizer tokenizer, const Sources* source
     add_passengers(*result.model, *sources);
     // What is trained starts from the file's full precision. Where the file has no more than `dtype`, masters can wait for the first step.
     const auto is_exact = [&](const Parameter* parameter) {
-      const Sources::Found* found = sources->find(parameter->name);
+      const TensorSources::Found* found = sources->find(parameter->name);
       return found != nullptr && found->view->dtype == dtype_of(dtype) && found->view->shape == parameter->shape;
     };
     result.model->allocate(dtype, [&](const Bucket& bucket) {
@@ -251,14 +190,13 @@ Pretrained load_from_parts(const Recipe& recipe, at::ScalarType dtype, LoadFor p
 
   Tokenizer tokenizer = Tokenizer::load(folder);
   check_one_modality(recipe.modalities.size(), recipe.file.string());
-  std::vector<fs::path> clip_folders;
+  std::vector<std::vector<WeightFile>> encoder_weights;
   for (size_t k = 0; k < recipe.modalities.size(); ++k) {
-    const ModalitySpec& spec = recipe.modalities[k];
-    const std::string where = fmt::format("{}, modalities.{}", recipe.file.string(), k);
-    check_supported(spec, where);
-    clip_folders.push_back(find_model_folder(spec.clip_name, near, fmt::format("modalities.{}.clip_name", k)));
-    config.modalities.push_back(modality_from_folder(spec, clip_folders.back()));
-    check_encoder(config.modalities.back(), config.llm.hidden_size, where);
+    const std::string key = fmt::format("modalities.{}", k);
+    ModalityParts parts = read_modality_parts(recipe.modalities[k], near, key);
+    check_modality(parts.config, config.llm.hidden_size, fmt::format("{}, {}", recipe.file.string(), key));
+    config.modalities.push_back(std::move(parts.config));
+    encoder_weights.push_back(std::move(parts.weights));
   }
   if (!config.modalities.empty()) {
     config.attachment_token = recipe.attachment_token;
@@ -268,12 +206,11 @@ Pretrained load_from_parts(const Recipe& recipe, at::ScalarType dtype, LoadFor p
   } else {
     check_vocabulary(tokenizer, config.llm, folder);
   }
-  Sources sources;
+  TensorSources sources;
   if (!shapes_only) {
-    sources.add(folder, [](const std::string& name) { return "model." + name; });
-    for (size_t k = 0; k < clip_folders.size(); ++k) {
-      sources.add(clip_folders[k],
-                  [&](const std::string& name) { return fmt::format("modalities_with_projection.{}.feature_extractor.{}", k, name); });
+    sources.add(language_model_weights(folder));
+    for (size_t k = 0; k < encoder_weights.size(); ++k) {
+      for (const WeightFile& file : encoder_weights[k]) sources.add(file, modality_prefix(k));
     }
   }
   return finish(std::move(config), std::move(tokenizer), shapes_only ? nullptr : &sources, folder, dtype, !recipe.modalities.empty(), true,
@@ -323,8 +260,8 @@ Pretrained load_checkpoint_with(const fs::path& folder, at::ScalarType dtype, co
     }
     if (fs::exists(folder / "generation_config.json")) config.generation_config = read_json(folder / "generation_config.json");
     config.tokenizer_type = recipe != nullptr ? recipe->tokenizer_type : std::nullopt;
-    Sources sources;
-    if (!shapes_only) sources.add(folder, [](const std::string& name) { return "model." + name; });
+    TensorSources sources;
+    if (!shapes_only) sources.add(language_model_weights(folder));
     Tokenizer tokenizer = Tokenizer::load(folder);
     check_vocabulary(tokenizer, config.llm, folder);
     return finish(std::move(config), std::move(tokenizer), shapes_only ? nullptr : &sources, folder, dtype, false, false, 0, trained);
@@ -332,16 +269,13 @@ Pretrained load_checkpoint_with(const fs::path& folder, at::ScalarType dtype, co
   CheckpointParts fallback{.llm = base_llm};
   if (recipe != nullptr) {
     fallback.relative_to = recipe->file.parent_path();
-    for (const ModalitySpec& spec : recipe->modalities) fallback.encoders.push_back(spec.clip_name);
+    fallback.modalities = recipe->modalities;
   }
   ModelConfig config = read_checkpoint_config(json, folder, fallback);
   Tokenizer tokenizer = Tokenizer::load(folder);
   check_one_modality(config.modalities.size(), file.string());
-  for (size_t k = 0; k < config.modalities.size(); ++k) {
-    const std::string where = fmt::format("{}, modalities.{}", file.string(), k);
-    check_supported(config.modalities[k].spec, where);
-    check_encoder(config.modalities[k], config.llm.hidden_size, where);
-  }
+  for (size_t k = 0; k < config.modalities.size(); ++k)
+    check_modality(config.modalities[k], config.llm.hidden_size, fmt::format("{}, modalities.{}", file.string(), k));
   if (recipe != nullptr) {
     check_token_size(*recipe, config.llm, folder.string());
     compare_with_recipe(config, *recipe);
@@ -366,8 +300,8 @@ Pretrained load_checkpoint_with(const fs::path& folder, at::ScalarType dtype, co
   }
   config.attachment_token_id = *id;
   check_vocabulary(tokenizer, config.llm, folder);
-  Sources sources;
-  if (!shapes_only) sources.add(folder, canonical_tensor_name);
+  TensorSources sources;
+  if (!shapes_only) sources.add({.path = folder, .rename = canonical_tensor_name});
   return finish(std::move(config), std::move(tokenizer), shapes_only ? nullptr : &sources, folder, dtype, false, false, 0, trained);
 }
 

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "models/module.h"
 #include "models/vision/clip_layer.h"
+#include "models/vision/tower.h"
 
 namespace multimeditron {
 
@@ -27,13 +28,12 @@ struct ClipVisionConfig {
 };
 
 /// CLIP's ViT (arXiv:2103.00020) under the names of transformers' `vision_model`.
-class ClipVisionTower : public Module {
+class ClipVisionTower : public VisionTower {
  public:
   explicit ClipVisionTower(const ClipVisionConfig& config);
 
-  /// `pixel_values`: [N, 3, image_size, image_size] -> the last layer's patch tokens before post_layernorm, without the class token:
-  /// [N, num_patches, hidden_size]. Differentiable where its parameters are.
-  at::Tensor forward(const at::Tensor& pixel_values) const;
+  /// The last layer's patch tokens, before post_layernorm.
+  at::Tensor forward(const at::Tensor& pixel_values) const override;
   /// The class token after post_layernorm: [N, hidden_size], what CLIP's own training compares with the text.
   at::Tensor pooled(const at::Tensor& pixel_values) const;
   const ClipVisionConfig& config() const { return config_; }

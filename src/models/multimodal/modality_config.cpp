@@ -1,0 +1,109 @@
+#include "models/multimodal/modality_config.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/hub.h"
+#include "models/config_reader.h"
+#include "models/model_folder.h"
+
+namespace multimeditron {
+namespace {
+
+namespace fs = std::filesystem;
+
+void check_supported(const ModalitySpec& spec, const std::string& where) {
+  if (spec.model_type != "meditron_clip") {
+    throw UserError("this kind of modality cannot be run by this version",
+                    {.where = where + ", key model_type", .found = spec.model_type, .fix = "use meditron_clip"});
+  }
+  if (spec.projection_type != "mlp") {
+    throw UserError("this kind of projector cannot be run by this version",
+                    {.where = where + ", key projection_type", .found = spec.projection_type, .fix = "use mlp"});
+  }
+  if (spec.use_2d_position_ids) {
+    throw UserError("two-dimensional position ids cannot be run by this version",
+                    {.where = where + ", key use_2d_position_ids", .found = "true"});
+  }
+}
+
+ImageProcessor processor_from_json(const ConfigReader& reader) {
+  try {
+    return ImageProcessor::from_json(reader.object("image_processor_config"));
+  } catch (const UserError& error) {
+    throw error.at(reader.where() + ", image_processor_config");
+  }
+}
+
+}  // namespace
+
+fs::path find_part(const std::string& name, const fs::path& folder, const std::string& fallback, const fs::path& fallback_folder,
+                   const std::string& key) {
+  std::optional<fs::path> found = find_in_hub(name, folder, HubKind::kModel);
+  if (!found && !fallback.empty()) found = find_in_hub(fallback, fallback_folder, HubKind::kModel);
+  return found ? *found : resolve_hub_path(name, folder, HubKind::kModel, key);
+}
+
+ModalityParts read_modality_parts(const ModalitySpec& spec, const fs::path& near, const std::string& key) {
+  VisionFolder folder = read_vision_folder(find_model_folder(spec.clip_name, near, key + ".clip_name"));
+  const auto rename = [inner = folder.weights.rename](const std::string& name) {
+    const std::string ours = inner(name);
+    return ours.empty() ? ours : "feature_extractor." + ours;
+  };
+  return {.config = {.spec = spec, .vision = std::move(folder.config), .processor = std::move(folder.processor)},
+          .weights = {{.path = folder.weights.path, .rename = rename}}};
+}
+
+ModalityConfig read_modality_config(const Json& json, const std::string& where, const fs::path& folder, const ModalitySpec* fallback,
+                                    const fs::path& fallback_folder) {
+  const ConfigReader reader(json, where);
+  ModalityConfig config;
+  config.spec.model_type = reader.string("model_type", "");
+  config.spec.modality_type = reader.string("modality_type", "image");
+  config.spec.clip_name = reader.string("clip_name", "");
+  config.spec.hidden_size = reader.integer("hidden_size");
+  config.spec.projection_type = reader.string("projection_type", "mlp");
+  config.spec.use_2d_position_ids = reader.boolean("use_2d_position_ids", false);
+  check_supported(config.spec, where);
+  if (reader.has("clip_config")) {
+    config.vision = VisionConfig::from_json(reader.object("clip_config"), where + ", clip_config");
+    config.processor = processor_from_json(reader);
+    return config;
+  }
+  VisionFolder encoder = read_vision_folder(
+      find_part(config.spec.clip_name, folder, fallback != nullptr ? fallback->clip_name : "", fallback_folder, where + ", clip_name"));
+  config.vision = std::move(encoder.config);
+  config.processor = std::move(encoder.processor);
+  return config;
+}
+
+Json write_modality_config(const ModalityConfig& config) {
+  return {{"model_type", config.spec.model_type},
+          {"modality_type", config.spec.modality_type},
+          {"clip_name", config.spec.clip_name},
+          {"hidden_size", config.spec.hidden_size},
+          {"projection_type", config.spec.projection_type},
+          {"use_2d_position_ids", config.spec.use_2d_position_ids},
+          {"clip_config", config.vision.json},
+          {"image_processor_config", config.processor.config}};
+}
+
+void check_modality(const ModalityConfig& config, int64_t hidden_size, const std::string& where) {
+  check_supported(config.spec, where);
+  const int64_t size = config.image_size();
+  if (config.processor.height() != size || config.processor.width() != size) {
+    throw UserError("the image processor and the encoder do not fit together",
+                    {.where = where,
+                     .found = fmt::format("the processor makes {} x {} pixels, the encoder takes {} x {}", config.processor.width(),
+                                          config.processor.height(), size, size),
+                     .fix = "use the preprocessor_config.json of this encoder"});
+  }
+  if (config.spec.hidden_size != hidden_size) {
+    throw UserError("the projector's width differs from the language model's",
+                    {.where = where + ", key hidden_size",
+                     .found = fmt::format("{}; the language model's hidden_size is {}", config.spec.hidden_size, hidden_size),
+                     .fix = fmt::format("write hidden_size: {}", hidden_size)});
+  }
+}
+
+}  // namespace multimeditron

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "checkpoint/safetensors.h"
+#include "models/vision/folder.h"
+
+namespace multimeditron {
+
+/// Where each tensor of a model comes from: our full name -> a view into a mapped file.
+class TensorSources {
+ public:
+  /// All tensors of `file`, under `prefix` + their new name. Throws UserError for a missing, truncated or malformed file.
+  void add(const WeightFile& file, const std::string& prefix = "");
+
+  struct Found {
+    const TensorView* view;
+    std::filesystem::path file;
+    std::string name;  ///< in the file
+  };
+  const Found* find(const std::string& name) const;
+  const std::map<std::string, Found>& all() const { return found_; }
+
+ private:
+  std::vector<std::unique_ptr<SafetensorsReader>> readers_;
+  std::map<std::string, Found> found_;
+};
+
+}  // namespace multimeditron
