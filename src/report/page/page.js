@@ -494,7 +494,7 @@ function openDetail(list, i) {
   const swapped = sample.swapped_image !== undefined && sample.swapped_image >= 0 ? el("img", {src: images[sample.swapped_image], alt: "the other sample's image"}) : null;
   const words = "image of sample " + answerText(sample.id);
   dialog.replaceChildren(el("div", {class: "detail"},
-    el("header", null, el("span", {class: "note"}, count(i + 1) + " of " + count(list.length), sample.kind ? " · " + sample.kind : ""),
+    el("header", null, el("span", {class: "note"}, count(i + 1) + " of " + count(list.length), sample.kind ? " · " + sample.kind : "", evaluations.length > 1 ? " · " + sample.task : ""),
       el("button", {type: "button", class: "quiet", onclick: () => dialog.close()}, "Close")),
     el("div", {class: "body"},
       attention ? overlay(attention, words) : el("div", {class: "overlay"}, thumbnail(sample.image, words)),
@@ -559,7 +559,7 @@ function overlay(sample, words) {
 }
 
 function drawAttention() {
-  const shown = evaluations.flatMap((evaluation) => evaluation.attention);
+  const shown = evaluations.flatMap((evaluation) => evaluation.attention.map((sample) => ({...sample, task: evaluation.label})));
   if (!shown.length) return;
   const restyle = () => document.querySelectorAll("canvas.heat").forEach(styleHeat);
   section("attention", "Where it looks",
@@ -574,7 +574,8 @@ function drawAttention() {
       return el("figure", null, overlay(sample, "image of sample " + answerText(sample.id)),
         el("figcaption", null, el("span", {class: "question"}, sample.question), marked(sample.answer, right),
           right ? null : el("span", {class: "note"}, " expected ", answerText(sample.reference)),
-          el("span", {class: "note"}, el("br"), sample.token ? ["at “", String(sample.token).trim(), "”"] : null, share !== null ? [sample.token ? ", " : "", percent(share), NBSP, "% on the image"] : null)));
+          el("span", {class: "note"}, el("br"), sample.token ? ["at “", String(sample.token).trim(), "”"] : null, share !== null ? [sample.token ? ", " : "", percent(share), NBSP, "% on the image"] : null,
+            evaluations.length > 1 ? [el("br"), sample.task] : null)));
     })));
 }
 
