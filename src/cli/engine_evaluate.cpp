@@ -99,6 +99,7 @@ Json evaluate_task(const Pretrained& pretrained, const fs::path& checkpoint, Tas
 
   Json entry = to_json(summary);
   entry["data"] = task.file.string();
+  if (!command.data_root.empty()) entry["data_root"] = fs::absolute(command.data_root).lexically_normal().string();  // the report reads it
   entry["model"] = fs::absolute(checkpoint).lexically_normal().string();
   entry["seconds"] = seconds;
   entry["generated_tokens"] = answering.generated_tokens;

@@ -8,7 +8,6 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "data/image_loader.h"
 
 namespace multimeditron {
 namespace {
