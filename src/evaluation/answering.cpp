@@ -93,10 +93,13 @@ BatchLimits limits_for(const MultimodalModel& model, const AnsweringOptions& opt
   limits.bytes_per_prompt_token = static_cast<double>(3 * llm.hidden_size + 3 * llm.intermediate_size) * element;
   limits.bytes_per_prompt = static_cast<double>(llm.vocab_size) * (element + 4);
   if (!config.modalities.empty()) {
-    const VisionConfig& vision = config.modalities.front().vision;
+    const ModalityConfig& modality = config.modalities.front();
+    const VisionConfig& vision = modality.vision;
     const int64_t pixels = 3 * vision.image_size * vision.image_size;
+    // Towers run one after the other; of a mixture's experts the tokens stay.
+    const int64_t kept = modality.num_experts() * 2 * std::max(vision.hidden_size, llm.hidden_size);
     limits.bytes_per_image =
-        static_cast<double>(pixels * 8 + vision.num_patches() * (6 * vision.hidden_size + vision.intermediate_size) * 4);
+        static_cast<double>(pixels * 8 + vision.num_patches() * (6 * vision.hidden_size + vision.intermediate_size + kept) * 4);
   }
   return limits;
 }

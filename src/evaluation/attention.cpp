@@ -43,7 +43,13 @@ AttentionMap attention_on_image(const Pretrained& pretrained, const TaskRow& row
   const at::Tensor logits = model.llm().logits(model.llm().prefill(embedded, batch.layout, cache));
   const at::Tensor probabilities = model.llm().last_attention(embedded);  // [layers, heads, T]
   const ImageRange& range = sample.text.image_ranges.front();
-  const at::Tensor on_image = probabilities.mean(1).narrow(1, range.start, range.end - range.start).contiguous();  // [layers, patches]
+  const ModalityConfig& modality = model.config().modalities.front();
+  // [layers, patches]; where the tokens of several experts follow each other, what they get together
+  const at::Tensor on_image = probabilities.mean(1)
+                                  .narrow(1, range.start, range.end - range.start)
+                                  .reshape({probabilities.size(0), -1, modality.vision.num_patches()})
+                                  .sum(1)
+                                  .contiguous();
 
   AttentionMap map;
   const auto* values = on_image.const_data_ptr<float>();
@@ -54,7 +60,6 @@ AttentionMap attention_on_image(const Pretrained& pretrained, const TaskRow& row
     for (int64_t i = 0; i < patches; ++i) map.weights[static_cast<size_t>(i)] += values[i] / static_cast<double>(num_layers);
   }
   for (const double weight : map.weights) map.image_share += weight;
-  const ModalityConfig& modality = model.config().modalities.front();
   const int64_t side = modality.grid_side();
   map.grid = {side, side};
   map.region = visible_region(modality.processor, sample.images.front());

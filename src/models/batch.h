@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -20,6 +21,7 @@ struct MicroBatch {
   std::vector<int64_t> placeholders;         ///< rows of the batch that the images' embeddings replace, in order, sorted
   std::vector<int64_t> label_rows, targets;  ///< row t predicts targets: those with a label at t + 1 of the same sample
   std::vector<int64_t> samples;              ///< data set rows
+  std::optional<uint64_t> dropout_seed;      ///< given in training alone: without one nothing is dropped
 
   int64_t num_tokens() const { return layout.num_tokens(); }
   int64_t num_labels() const { return static_cast<int64_t>(targets.size()); }

@@ -73,16 +73,17 @@ const Table<ModalitySpec>& table() {
            field("top_k_experts", &S::top_k_experts, "Mixtures: experts that `sequence_append` takes").at_least(1),
            field("generalist_idx", &S::generalist_idx, "Mixtures: index of the generalist; -1 is the last expert"),
            field("cross_attn_heads", &S::cross_attn_heads, "Mixtures: heads of `cross_attn`").at_least(1),
-           field("cross_attn_dropout", &S::cross_attn_dropout, "Mixtures: dropout of `cross_attn` while training").at_least(0).below(1),
+           field("cross_attn_dropout", &S::cross_attn_dropout, "Mixtures: dropout of `cross_attn` while training; 0.1, or the checkpoint's")
+               .at_least(0)
+               .below(1),
            field("fusion_behaviour", &S::fusion_behaviour,
-                 "Mixtures: `original` restores the three faults that published mixtures were trained with")
+                 "Mixtures: `original` restores the three faults that published mixtures were trained with; `correct`, or the checkpoint's")
                .choices({"correct", "original"}),
-           field("experts", &S::experts, "Mixtures: `top_k` runs only the chosen experts, weights renormalised over them")
+           field("experts", &S::experts,
+                 "Mixtures: `top_k` runs only the chosen experts, weights renormalised over them; `all`, or the checkpoint's")
                .choices({"all", "top_k"}),
            field("gate_classes", &S::gate_classes, "Mixtures: the gate's class for each expert, where names do not settle it")},
-      .relevant = [](const S& modality, const std::string& key) {
-        return modality.model_type.starts_with("moe_") || !is_mixture_key(key);
-      }};
+      .relevant = [](const S& modality, const std::string& key) { return modality.is_mixture() || !is_mixture_key(key); }};
   return fields;
 }
 

@@ -39,11 +39,13 @@ struct ModalitySpec {
   int64_t top_k_experts = 1;
   int64_t generalist_idx = -1;
   int64_t cross_attn_heads = 8;
-  // Ours; they count from the recipe even where a checkpoint decides the rest.
-  double cross_attn_dropout = 0.1;
-  std::string fusion_behaviour = "correct";  ///< correct, original
-  std::string experts = "all";               ///< all, top_k
+  // Ours; where they are written they count from the recipe even where a checkpoint decides the rest.
+  std::optional<double> cross_attn_dropout;     ///< 0.1 where not written
+  std::optional<std::string> fusion_behaviour;  ///< correct (where not written), original
+  std::optional<std::string> experts;           ///< all (where not written), top_k
   std::vector<std::string> gate_classes;
+
+  bool is_mixture() const { return model_type.starts_with("moe_"); }
 };
 
 /// An entry of `datasets`.

@@ -9,10 +9,6 @@
 namespace multimeditron {
 namespace {
 
-bool is_mixture(const ModalitySpec& modality) {
-  return modality.model_type.starts_with("moe_");
-}
-
 /// What recipes of every kind have in common: loaders, data sets, training arguments.
 class RunValidator {
  public:
@@ -156,7 +152,7 @@ class Validator : RunValidator {
       reader_.note(reader_.origin(path + ".trust_remote_code"),
                    fmt::format("`{}.trust_remote_code` is accepted; no remote code is ever run", path));
     if (modality.model_type.empty()) return;
-    if (is_mixture(modality)) {
+    if (modality.is_mixture()) {
       check_mixture(modality, path);
       return;
     }
@@ -195,6 +191,8 @@ class Validator : RunValidator {
                          fmt::format("`generalist_idx: {}` of {} experts", modality.generalist_idx, experts),
                          fmt::format("choose 0 to {}, or -1 for the last expert", experts - 1));
     }
+    if (modality.fusion_behaviour == "original" && modality.experts == "top_k")
+      reader_.note(reader_.origin(path + ".experts"), fmt::format("`{}.experts` has no meaning with `fusion_behaviour: original`", path));
     const auto classes = static_cast<int64_t>(modality.gate_classes.size());
     if (classes != 0 && classes != experts) {
       reader_.mistake_at(path + ".gate_classes", "each expert needs one class of the gate",

@@ -11,6 +11,7 @@ namespace multimeditron {
 ModelSize measure(MultimodalModel& model) {
   ModelSize size;
   for (const Parameter* parameter : model.parameters()) {
+    if (parameter->role != Role::kLearnt) continue;
     size.parameters += parameter->numel();
     if (parameter->is_trained) size.trainable += parameter->numel();
   }
@@ -20,7 +21,9 @@ ModelSize measure(MultimodalModel& model) {
 std::vector<std::pair<std::string, std::string>> describe(const Recipe& recipe, const MultimodalModel& model, const ModelSize& size) {
   std::string name = fmt::format("{}, {} parameters", model.config().llm.model_type, format_parameters(size.parameters));
   for (const ModalityConfig& modality : model.config().modalities) {
-    name += fmt::format(", {} ({} embeddings an image)", modality.spec.model_type, modality.embeddings_per_image());
+    name += fmt::format(", {} (", modality.spec.model_type);
+    if (modality.spec.is_mixture()) name += fmt::format("{} experts, {}, ", modality.num_experts(), modality.spec.fusion_method);
+    name += fmt::format("{} embeddings an image)", modality.embeddings_per_image());
   }
   return {{"model", name},
           {"trained", fmt::format("{}: {} parameters, {:.1f} %", to_string(recipe.training_mode), format_parameters(size.trainable),
@@ -32,6 +35,7 @@ std::vector<std::pair<std::string, std::string>> component_table(const Recipe& r
   std::map<std::string, int64_t> sizes;
   int64_t total = 0, trainable = 0;
   model.visit("", [&](const std::string& parameter, Parameter& value) {
+    if (value.role != Role::kLearnt) return;  // a batch norm's statistics
     sizes[component_of(parameter)] += value.numel();
     total += value.numel();
     if (trains(recipe.training_mode, component_of(parameter))) trainable += value.numel();

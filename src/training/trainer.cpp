@@ -24,6 +24,11 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+/// Of a micro-batch, counted over the run: the same whether the run was interrupted or not. The generator takes 32 bits of it.
+uint64_t dropout_seed(int64_t seed, int64_t number) {
+  return (static_cast<uint64_t>(seed) * 2654435761U + static_cast<uint64_t>(number) + 1) & 0xffffffffU;
+}
+
 class Trainer {
  public:
   Trainer(const Recipe& recipe, RunFolder& folder, OutputMode output);
@@ -33,6 +38,7 @@ class Trainer {
   void load();
   void open_outputs();
   StepRecord train_step(int64_t step);
+  ExpertPasses expert_passes() const;
   void show_header();
   void show_summary(const LoopResult& result, int64_t first_step);
 
@@ -126,6 +132,7 @@ StepRecord Trainer::train_step(int64_t step) {
   for (int64_t i = 0; i < plan.num_batches; ++i) {
     const SampleBatch samples = loader_->next();
     batches.push_back(make_micro_batch(samples.samples, model.image_size(), model.image_size()));
+    batches.back().dropout_seed = dropout_seed(recipe_.seed, plan_->batches_before(step) + i);
     with_labels += batches.back().num_labels() > 0;
     labels += batches.back().num_labels();
   }
@@ -162,8 +169,21 @@ void Trainer::run() {
       .store = [this](TrainingState& state) { store_quarantine(*quarantine_, state); },
       .data_wait_s = [this] { return loader_->waited_s(); }};
   const LoopResult result = run_steps({arguments_, *plan_, folder_, *optimizer_, *metrics_, progress_, state_, log_}, hooks);
+  if (const ExpertPasses passes = expert_passes(); passes.all > 0) {
+    metrics_->event("expert_passes", {{"run", passes.run}, {"all", passes.all}});
+    metrics_->sync();
+  }
   folder_.set_state("finished");
   show_summary(result, first_step);
+}
+
+ExpertPasses Trainer::expert_passes() const {
+  ExpertPasses sum;
+  for (const auto& modality : pretrained_.model->modalities()) {
+    sum.run += modality->expert_passes().run;
+    sum.all += modality->expert_passes().all;
+  }
+  return sum;
 }
 
 void Trainer::show_header() {
@@ -189,6 +209,11 @@ void Trainer::show_summary(const LoopResult& result, int64_t first_step) {
   rows.emplace_back("loss", fmt::format("{:.4f} in the last step", result.last_loss));
   rows.emplace_back("memory", format_bytes(peak_resident_bytes()) + " at most");
   rows.emplace_back("data", fmt::format("{:.0f} % of the time waited for", 100 * loader_->waited_s() / std::max(result.seconds, 1e-9)));
+  if (const ExpertPasses passes = expert_passes(); passes.run < passes.all) {
+    rows.emplace_back(
+        "experts", fmt::format("ran on {} of {} images times experts, {:.0f} % spared", format_count(passes.run), format_count(passes.all),
+                               100.0 * static_cast<double>(passes.all - passes.run) / static_cast<double>(passes.all)));
+  }
   if (quarantine_->count() > 0) {
     rows.emplace_back("left out", fmt::format("{} bad sample{}, listed in {}", quarantine_->count(), quarantine_->count() == 1 ? "" : "s",
                                               (folder_.path() / "quarantine.jsonl").string()));

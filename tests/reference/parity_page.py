@@ -21,10 +21,34 @@ training modes. bf16 has no exact counterpart: its bound is the reference's own 
 """
 
 
+MIXTURES = """
+## Mixtures
+
+The largest difference over all of them: both kinds of projector, the three fusions, `correct`, `original` and `top_k` (trajectories: `correct`), against
+compositions of transformers' CLIP, torchvision's ResNet and torch's attention (`tests/reference/mixture_goldens.py`).
+
+| quantity | largest | in | bound |
+|---|---|---|---|
+"""
+
+
+def print_mixtures(records):
+    sys.stdout.write(MIXTURES)
+    worst = {}
+    for record in records:
+        if record["quantity"] not in worst or record["largest"] > worst[record["quantity"]]["largest"]:
+            worst[record["quantity"]] = record
+    for quantity, record in worst.items():
+        print(f"| {quantity} | {record['largest']:.1e} | {record['case'].removeprefix('mixture ')} | {record['bound']:.0e} |")
+
+
 def main():
-    rows = {}
+    rows, mixtures = {}, []
     for line in open(sys.argv[1]):
         record = json.loads(line)
+        if record["case"].startswith("mixture "):
+            mixtures.append(record)
+            continue
         cell = rows.setdefault(record["quantity"], {"bound": 0.0})
         cell[record["case"]] = max(cell.get(record["case"], 0.0), record["largest"])
         cell["bound"] = max(cell["bound"], record["bound"])
@@ -32,6 +56,8 @@ def main():
     for quantity, cell in rows.items():
         cells = [f"{cell[case]:.1e}" if case in cell else "" for case in ("case_qwen3_clip", "case_two")]
         print(f"| {quantity} | {cells[0]} | {cells[1]} | {cell['bound']:.0e} |")
+    if mixtures:
+        print_mixtures(mixtures)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,39 @@
 
 #include <fmt/format.h>
 
+#include <map>
+#include <memory>
+
 #include "base/error.h"
+#include "checkpoint/safetensors.h"
 #include "models/config_reader.h"
 
 namespace multimeditron {
 namespace fs = std::filesystem;
+
+namespace {
+
+/// Shapes of a checkpoint's tensors by their canonical names; the file is opened when the first is asked for.
+class TensorShapes {
+ public:
+  explicit TensorShapes(fs::path folder) : folder_(std::move(folder)) {}
+
+  const std::vector<int64_t>* find(size_t modality, const std::string& name) {
+    if (!reader_) {
+      reader_ = std::make_unique<SafetensorsReader>(folder_);
+      for (const auto& [each, view] : reader_->tensors()) shapes_[canonical_tensor_name(each)] = &view.shape;
+    }
+    const auto found = shapes_.find(fmt::format("modalities_with_projection.{}.{}", modality, name));
+    return found == shapes_.end() ? nullptr : found->second;
+  }
+
+ private:
+  fs::path folder_;
+  std::unique_ptr<SafetensorsReader> reader_;
+  std::map<std::string, const std::vector<int64_t>*> shapes_;
+};
+
+}  // namespace
 
 ModelConfig read_checkpoint_config(const Json& json, const fs::path& folder, const CheckpointParts& fallback) {
   const std::string where = (folder / "config.json").string();
@@ -32,10 +60,13 @@ ModelConfig read_checkpoint_config(const Json& json, const fs::path& folder, con
     throw UserError("a checkpoint's configuration lacks a key", {.where = where, .found = "no list `modalities`"});
   }
   const Json& modalities = json.at("modalities");
+  TensorShapes shapes(folder);
   for (size_t k = 0; k < modalities.size(); ++k) {
-    config.modalities.push_back(read_modality_config(modalities[k], fmt::format("{}, modalities.{}", where, k), folder,
-                                                     k < fallback.modalities.size() ? &fallback.modalities[k] : nullptr,
-                                                     fallback.relative_to));
+    const CheckpointContext context{.folder = folder,
+                                    .fallback = k < fallback.modalities.size() ? &fallback.modalities[k] : nullptr,
+                                    .fallback_folder = fallback.relative_to,
+                                    .shape_of = [&, k](const std::string& name) { return shapes.find(k, name); }};
+    config.modalities.push_back(read_modality_config(modalities[k], fmt::format("{}, modalities.{}", where, k), context));
   }
   return config;
 }
@@ -78,7 +109,7 @@ std::string canonical_tensor_name(const std::string& name) {
   const size_t dot = result.find('.', prefix.size());
   if (dot == std::string::npos) return result;
   std::string rest = result.substr(dot + 1);
-  if (rest.starts_with("modality.feature_extractor.")) rest = rest.substr(std::string("modality.").size());
+  if (rest.starts_with("modality.")) rest = rest.substr(std::string("modality.").size());
   if (rest.starts_with("projection.")) rest = "projector." + rest;
   return result.substr(0, dot + 1) + rest;
 }

@@ -34,7 +34,7 @@ at::Tensor EncoderModality::features(const at::Tensor& pixel_values) const {
   return vision_->forward(pixel_values);
 }
 
-at::Tensor EncoderModality::embed(const at::Tensor& pixel_values) {
+at::Tensor EncoderModality::embed(const at::Tensor& pixel_values, std::optional<uint64_t>) {
   return projector_.forward(vision_->forward(pixel_values));
 }
 

@@ -20,7 +20,7 @@ class EncoderModality : public Modality {
   void add_passenger(const std::string& name, std::vector<int64_t> shape) override;
 
  protected:
-  at::Tensor embed(const at::Tensor& pixel_values) override;
+  at::Tensor embed(const at::Tensor& pixel_values, std::optional<uint64_t> dropout_seed) override;
 
  private:
   struct Passengers : Module {

@@ -6,6 +6,7 @@
 #include "base/hub.h"
 #include "models/config_reader.h"
 #include "models/model_folder.h"
+#include "models/multimodal/mixture_config.h"
 
 namespace multimeditron {
 namespace {
@@ -13,9 +14,11 @@ namespace {
 namespace fs = std::filesystem;
 
 void check_supported(const ModalitySpec& spec, const std::string& where) {
-  if (spec.model_type != "meditron_clip") {
+  if (spec.model_type != "meditron_clip" && !spec.is_mixture()) {
     throw UserError("this kind of modality cannot be run by this version",
-                    {.where = where + ", key model_type", .found = spec.model_type, .fix = "use meditron_clip"});
+                    {.where = where + ", key model_type",
+                     .found = spec.model_type,
+                     .fix = "use meditron_clip, moe_meditron_clip or moe_meditron_clip_pep"});
   }
   if (spec.projection_type != "mlp") {
     throw UserError("this kind of projector cannot be run by this version",
@@ -27,15 +30,15 @@ void check_supported(const ModalitySpec& spec, const std::string& where) {
   }
 }
 
-ImageProcessor processor_from_json(const ConfigReader& reader) {
+}  // namespace
+
+ImageProcessor read_processor(const ConfigReader& reader) {
   try {
     return ImageProcessor::from_json(reader.object("image_processor_config"));
   } catch (const UserError& error) {
     throw error.at(reader.where() + ", image_processor_config");
   }
 }
-
-}  // namespace
 
 fs::path find_part(const std::string& name, const fs::path& folder, const std::string& fallback, const fs::path& fallback_folder,
                    const std::string& key) {
@@ -44,7 +47,18 @@ fs::path find_part(const std::string& name, const fs::path& folder, const std::s
   return found ? *found : resolve_hub_path(name, folder, HubKind::kModel, key);
 }
 
+int64_t ModalityConfig::num_fused() const {
+  if (spec.fusion_method == "sequence_append") return is_original() ? num_experts() : spec.top_k_experts;
+  return runs_chosen_only() ? spec.top_k_experts : num_experts();
+}
+
+int64_t ModalityConfig::embeddings_per_image() const {
+  return vision.num_patches() * (spec.is_mixture() && spec.fusion_method == "sequence_append" ? num_fused() : 1);
+}
+
 ModalityParts read_modality_parts(const ModalitySpec& spec, const fs::path& near, const std::string& key) {
+  check_supported(spec, key);
+  if (spec.is_mixture()) return read_mixture(spec, near, key);
   VisionFolder folder = read_vision_folder(find_model_folder(spec.clip_name, near, key + ".clip_name"));
   const auto rename = [inner = folder.weights.rename](const std::string& name) {
     const std::string ours = inner(name);
@@ -54,8 +68,7 @@ ModalityParts read_modality_parts(const ModalitySpec& spec, const fs::path& near
           .weights = {{.path = folder.weights.path, .rename = rename}}};
 }
 
-ModalityConfig read_modality_config(const Json& json, const std::string& where, const fs::path& folder, const ModalitySpec* fallback,
-                                    const fs::path& fallback_folder) {
+ModalityConfig read_modality_config(const Json& json, const std::string& where, const CheckpointContext& context) {
   const ConfigReader reader(json, where);
   ModalityConfig config;
   config.spec.model_type = reader.string("model_type", "");
@@ -65,31 +78,43 @@ ModalityConfig read_modality_config(const Json& json, const std::string& where, 
   config.spec.projection_type = reader.string("projection_type", "mlp");
   config.spec.use_2d_position_ids = reader.boolean("use_2d_position_ids", false);
   check_supported(config.spec, where);
-  if (reader.has("clip_config")) {
-    config.vision = VisionConfig::from_json(reader.object("clip_config"), where + ", clip_config");
-    config.processor = processor_from_json(reader);
+  if (config.spec.is_mixture()) {
+    read_mixture_config(reader, json, context, config);
     return config;
   }
-  VisionFolder encoder = read_vision_folder(
-      find_part(config.spec.clip_name, folder, fallback != nullptr ? fallback->clip_name : "", fallback_folder, where + ", clip_name"));
+  if (reader.has("clip_config")) {
+    config.vision = VisionConfig::from_json(reader.object("clip_config"), where + ", clip_config");
+    config.processor = read_processor(reader);
+    return config;
+  }
+  VisionFolder encoder =
+      read_vision_folder(find_part(config.spec.clip_name, context.folder, context.fallback != nullptr ? context.fallback->clip_name : "",
+                                   context.fallback_folder, where + ", clip_name"));
   config.vision = std::move(encoder.config);
   config.processor = std::move(encoder.processor);
   return config;
 }
 
 Json write_modality_config(const ModalityConfig& config) {
-  return {{"model_type", config.spec.model_type},
-          {"modality_type", config.spec.modality_type},
-          {"clip_name", config.spec.clip_name},
-          {"hidden_size", config.spec.hidden_size},
-          {"projection_type", config.spec.projection_type},
-          {"use_2d_position_ids", config.spec.use_2d_position_ids},
-          {"clip_config", config.vision.json},
-          {"image_processor_config", config.processor.config}};
+  const ModalitySpec& spec = config.spec;
+  Json json{{"model_type", spec.model_type},
+            {"modality_type", spec.modality_type},
+            {"hidden_size", spec.hidden_size},
+            {"projection_type", spec.projection_type},
+            {"use_2d_position_ids", spec.use_2d_position_ids},
+            {"image_processor_config", config.processor.config}};
+  if (!spec.is_mixture()) {
+    json["clip_name"] = spec.clip_name;
+    json["clip_config"] = config.vision.json;
+    return json;
+  }
+  json.update(write_mixture_keys(config));
+  return json;
 }
 
-void check_modality(const ModalityConfig& config, int64_t hidden_size, const std::string& where) {
+void settle_modality(ModalityConfig& config, int64_t hidden_size, const std::string& where) {
   check_supported(config.spec, where);
+  if (config.spec.is_mixture()) settle_mixture(config, where);
   const int64_t size = config.image_size();
   if (config.processor.height() != size || config.processor.width() != size) {
     throw UserError("the image processor and the encoder do not fit together",

@@ -58,7 +58,7 @@ void MultimodalModel::set_training_mode(TrainingMode mode, at::ScalarType grad_d
 at::Tensor MultimodalModel::embed(const MicroBatch& batch, Modality::Saved* saved) {
   at::Tensor embeddings = llm_.embed(batch.input_ids);
   if (batch.placeholders.empty()) return embeddings;
-  const at::Tensor projected = modalities_.front()->forward(batch.pixel_values, saved);  // [U, P, hidden_size]
+  const at::Tensor projected = modalities_.front()->forward(batch.pixel_values, saved, batch.dropout_seed);  // [U, P, hidden_size]
   const at::Tensor images = projected.index_select(0, index_tensor(batch.image_of)).flatten(0, 1);
   return embeddings.index_copy_(0, index_tensor(batch.placeholders), images);
 }

@@ -69,6 +69,10 @@ void copy_weights(MultimodalModel& model, const TensorSources& sources, const fs
   std::vector<UserError> errors;
   for (Parameter* parameter : model.parameters()) {
     const TensorSources::Found* found = sources.find(parameter->name);
+    if (found == nullptr && parameter->role == Role::kCount) {
+      parameter->data.zero_();  // old gates do without, and nothing computes with it
+      continue;
+    }
     if (found == nullptr) {
       if (!(draw_projector && component_of(parameter->name) == "projector")) missing.push_back(parameter->name);
       continue;
@@ -159,7 +163,8 @@ Pretrained finish(ModelConfig config, Tokenizer tokenizer, const TensorSources* 
       return found != nullptr && found->view->dtype == dtype_of(dtype) && found->view->shape == parameter->shape;
     };
     result.model->allocate(dtype, [&](const Bucket& bucket) {
-      return trained_mode && trains(*trained_mode, component_of(bucket.name)) && !std::ranges::all_of(bucket.parameters, is_exact);
+      return trained_mode && bucket.role == Role::kLearnt && trains(*trained_mode, component_of(bucket.name)) &&
+             !std::ranges::all_of(bucket.parameters, is_exact);
     });
     copy_weights(*result.model, *sources, folder, resize_vocabulary, draw_projector, seed);
   }
@@ -194,7 +199,7 @@ Pretrained load_from_parts(const Recipe& recipe, at::ScalarType dtype, LoadFor p
   for (size_t k = 0; k < recipe.modalities.size(); ++k) {
     const std::string key = fmt::format("modalities.{}", k);
     ModalityParts parts = read_modality_parts(recipe.modalities[k], near, key);
-    check_modality(parts.config, config.llm.hidden_size, fmt::format("{}, {}", recipe.file.string(), key));
+    settle_modality(parts.config, config.llm.hidden_size, fmt::format("{}, {}", recipe.file.string(), key));
     config.modalities.push_back(std::move(parts.config));
     encoder_weights.push_back(std::move(parts.weights));
   }
@@ -217,6 +222,12 @@ Pretrained load_from_parts(const Recipe& recipe, at::ScalarType dtype, LoadFor p
                 static_cast<uint64_t>(recipe.seed), trained_mode(recipe, purpose));
 }
 
+std::string last_components(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + fs::path(name).filename().string();
+  return text;
+}
+
 /// The recipe's modalities where a checkpoint decides: a difference is worth a warning, our own keys count.
 void compare_with_recipe(ModelConfig& config, const Recipe& recipe) {
   std::vector<std::string> keys;
@@ -225,7 +236,8 @@ void compare_with_recipe(ModelConfig& config, const Recipe& recipe) {
       keys.push_back(fmt::format("modalities ({} entries, the checkpoint has {})", recipe.modalities.size(), config.modalities.size()));
   } else {
     for (size_t k = 0; k < config.modalities.size(); ++k) {
-      const ModalitySpec &theirs = config.modalities[k].spec, &ours = recipe.modalities[k];
+      ModalitySpec& theirs = config.modalities[k].spec;
+      const ModalitySpec& ours = recipe.modalities[k];
       const auto compare = [&](const char* key, const auto& a, const auto& b) {
         if (a != b) keys.push_back(fmt::format("modalities.{}.{} ({}; the checkpoint has {})", k, key, b, a));
       };
@@ -235,6 +247,16 @@ void compare_with_recipe(ModelConfig& config, const Recipe& recipe) {
         compare("clip_name", theirs.clip_name, ours.clip_name);
       compare("hidden_size", theirs.hidden_size, ours.hidden_size);
       compare("projection_type", theirs.projection_type, ours.projection_type);
+      if (!theirs.is_mixture() || theirs.model_type != ours.model_type) continue;
+      compare("expert_clip_names", last_components(theirs.expert_clip_names), last_components(ours.expert_clip_names));
+      compare("fusion_method", theirs.fusion_method, ours.fusion_method);
+      compare("top_k_experts", theirs.top_k_experts, ours.top_k_experts);
+      compare("generalist_idx", theirs.generalist_idx, ours.generalist_idx);
+      compare("cross_attn_heads", theirs.cross_attn_heads, ours.cross_attn_heads);
+      if (ours.cross_attn_dropout) theirs.cross_attn_dropout = ours.cross_attn_dropout;
+      if (ours.fusion_behaviour) theirs.fusion_behaviour = ours.fusion_behaviour;
+      if (ours.experts) theirs.experts = ours.experts;
+      if (!ours.gate_classes.empty()) theirs.gate_classes = ours.gate_classes;
     }
   }
   if (!keys.empty()) {
@@ -274,11 +296,13 @@ Pretrained load_checkpoint_with(const fs::path& folder, at::ScalarType dtype, co
   ModelConfig config = read_checkpoint_config(json, folder, fallback);
   Tokenizer tokenizer = Tokenizer::load(folder);
   check_one_modality(config.modalities.size(), file.string());
-  for (size_t k = 0; k < config.modalities.size(); ++k)
-    check_modality(config.modalities[k], config.llm.hidden_size, fmt::format("{}, modalities.{}", file.string(), k));
   if (recipe != nullptr) {
     check_token_size(*recipe, config.llm, folder.string());
     compare_with_recipe(config, *recipe);
+  }
+  for (size_t k = 0; k < config.modalities.size(); ++k)
+    settle_modality(config.modalities[k], config.llm.hidden_size, fmt::format("{}, modalities.{}", file.string(), k));
+  if (recipe != nullptr) {
     config.tokenizer_type = recipe->tokenizer_type;
     if (config.attachment_token_id < 0) config.attachment_token = recipe->attachment_token;
     config.truncation = recipe->truncation;

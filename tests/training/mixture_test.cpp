@@ -1,0 +1,206 @@
+#include <gtest/gtest.h>
+
+#include <map>
+#include <sstream>
+
+#include "base/file.h"
+#include "checkpoint/folder.h"
+#include "run_case.h"
+#include "training/mixture_case.h"
+
+// Mixtures through the whole program: from their parts to answers, and what it says of mistakes.
+namespace multimeditron::testing {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Experts and gate in a folder that can be taken away again.
+void copy_parts(const fs::path& target) {
+  fs::copy(mixture_data(), target, fs::copy_options::recursive);
+}
+
+Result train(const fs::path& recipe, std::vector<std::string> overrides = {}) {
+  overrides.insert(overrides.begin(), {"train", "--config", recipe.string(), "--quiet"});
+  return run(overrides);
+}
+
+const std::string kImage = TEST_DATA "/case_two/data/jsonl/images/000.png";
+
+class MixtureCommands : public ::testing::TestWithParam<Mixture> {};
+
+TEST_P(MixtureCommands, TrainResumeGenerateEvaluateAndInspectFromASelfContainedCheckpoint) {
+  const TemporaryFolder folder;
+  copy_parts(folder / "parts");
+  Json entry = mixture_entry(GetParam(), folder / "parts");
+  entry["cross_attn_dropout"] = 0.1;
+  const fs::path recipe = write_mixture_recipe(folder / "recipe.yaml", entry, "", folder / "whole");
+  const std::vector<std::string> steps{"training_args.max_steps=4", "training_args.save_steps=2"};
+  Result result = train(recipe, steps);
+  ASSERT_EQ(result.code, 0) << result.err;
+  ASSERT_EQ(list_checkpoints(folder / "whole"), (std::vector<int64_t>{2, 4}));
+  const Json config = read_json(folder / "whole/checkpoint-4/config.json");
+  EXPECT_EQ(config["modalities"][0]["expert_configs"].size(), 4U);
+  EXPECT_EQ(config["modalities"][0]["gating_config"]["num_classes"], 4);
+
+  // Without the parts, from the checkpoint alone: the second half of the run comes out with the same bits, dropout included.
+  fs::remove_all(folder / "parts");
+  std::vector<std::string> resumed = steps;
+  resumed.insert(resumed.end(), {"resume_from_checkpoint=" + (folder / "whole/checkpoint-2").string(),
+                                 "training_args.output_dir=" + (folder / "resumed").string()});
+  result = train(recipe, resumed);
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(content_of(folder / "resumed/checkpoint-4/model.safetensors"), content_of(folder / "whole/checkpoint-4/model.safetensors"));
+
+  const std::string model = (folder / "whole/checkpoint-4").string();
+  result = run({"generate", "--model", model, "--image", kImage, "--max-new-tokens", "4", "--json", "Which organ?"});
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_FALSE(Json::parse(result.out)["ids"].empty());
+
+  std::ofstream(folder / "task.jsonl") << Json{{"image", kImage}, {"question", "Which organ?"}, {"answer", "lung"}}.dump() << "\n";
+  result = run({"evaluate", "--model", model, "--tasks", (folder / "task.jsonl").string(), "--output", (folder / "scores").string(),
+                "--max-new-tokens", "4"});
+  ASSERT_EQ(result.code, 0) << result.err;
+  const Json maps = read_json(folder / "scores/attention-task.json");
+  EXPECT_EQ(maps["samples"][0]["grid"], (std::vector<int64_t>{4, 4}));
+  EXPECT_EQ(maps["samples"][0]["weights"].size(), 16U) << "where several experts' tokens follow each other, a patch is a sum";
+
+  result = run({"inspect", "--config", recipe.string(), "base_model=" + model, "--index", "0", "--forward", "--gradients", "--json",
+                "--dump", (folder / "dump").string()});
+  ASSERT_EQ(result.code, 0) << result.err;
+  const Json gradients = Json::parse(result.out)["gradients"];
+  EXPECT_FALSE(gradients.empty());
+  for (const auto& [name, norm] : gradients.items()) {
+    const bool is_fusion = name.find(".projector") != std::string::npos || name.find(".cross_attn.") != std::string::npos;
+    EXPECT_TRUE(is_fusion) << name << " is trained in ALIGNMENT";
+    EXPECT_GT(norm.get<double>(), 0) << name;
+  }
+  EXPECT_TRUE(fs::exists(folder / "dump/features.npy"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Mixtures, MixtureCommands, ::testing::ValuesIn(all_mixtures()),
+                         [](const auto& info) { return info.param.test_name(); });
+
+TEST(MixtureTrainingMode, TrainsExactlyWhatItNames) {
+  const TemporaryFolder folder;
+  const Mixture mixture{"pep", "cross_attn"};
+  const std::string prefix = "modalities_with_projection.0.";
+  for (const char* mode : {"ALIGNMENT", "LM_ONLY", "FULL"}) {
+    const fs::path recipe = write_mixture_recipe(folder / "recipe.yaml", mixture_entry(mixture), "", folder / mode, mode);
+    const Result result = train(recipe, {"training_args.max_steps=2", "training_args.save_steps=1"});
+    ASSERT_EQ(result.code, 0) << result.err;
+    const SafetensorsReader before(folder / mode / "checkpoint-1"), after(folder / mode / "checkpoint-2");
+    std::map<std::string, bool> moved;  // by component
+    for (const auto& [name, view] : after.tensors()) {
+      std::string part = name.starts_with("model.") ? "llm" : name.substr(prefix.size(), name.find('.', prefix.size()) - prefix.size());
+      if (name.find("running_") != std::string::npos || name.ends_with("num_batches_tracked")) part = "statistics";
+      if (name.find("post_layernorm") != std::string::npos) part = "unused";
+      moved[part] |= !std::ranges::equal(view.bytes, before.find(name)->bytes);
+    }
+    const bool full = mode == std::string("FULL"), lm = mode != std::string("ALIGNMENT"), fusion = mode != std::string("LM_ONLY");
+    EXPECT_EQ(moved, (std::map<std::string, bool>{{"llm", lm},
+                                                  {"experts", full},
+                                                  {"gating_network", full},
+                                                  {"projectors", fusion},
+                                                  {"cross_attn", fusion},
+                                                  {"statistics", false},
+                                                  {"unused", false}}))
+        << mode;
+  }
+}
+
+TEST(MixtureTrainingMode, TellsWhatItSpared) {
+  const TemporaryFolder folder;
+  const fs::path recipe = write_mixture_recipe(folder / "recipe.yaml", mixture_entry({"pep", "sequence_append"}), "", folder / "out");
+  const Result result = run({"train", "--config", recipe.string(), "training_args.max_steps=2"});
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_NE((result.out + result.err).find("50 % spared"), std::string::npos) << result.out << result.err;
+  Json passes;
+  std::istringstream lines(content_of(folder / "out/metrics.jsonl"));
+  for (std::string line; std::getline(lines, line);) {
+    const Json json = Json::parse(line);
+    if (json.value("event", "") == "expert_passes") passes = json;
+  }
+  EXPECT_GT(passes["run"], 0);
+  EXPECT_EQ(passes["run"].get<int64_t>() * 2, passes["all"].get<int64_t>());
+}
+
+TEST(MixtureTrainingMode, KeysOfOursCountFromTheRecipeWhereTheyAreWritten) {
+  const TemporaryFolder folder;
+  Mixture original{"shared", "weighted_average", "original"};
+  const fs::path first = write_mixture_recipe(folder / "first.yaml", mixture_entry(original), "", folder / "first");
+  ASSERT_EQ(train(first, {"training_args.max_steps=1"}).code, 0);
+  const auto behaviour_after = [&](Json entry, const std::string& name) {
+    entry["top_k_experts"] = 3;  // the checkpoint's counts
+    const fs::path second = write_mixture_recipe(folder / (name + ".yaml"), entry, folder / "first", folder / name);
+    const Result result = train(second, {"training_args.max_steps=1"});
+    EXPECT_EQ(result.code, 0) << result.err;
+    EXPECT_NE(result.err.find("top_k_experts (3; the checkpoint has 2)"), std::string::npos) << result.err;
+    const Json config = read_json(folder / name / "checkpoint-1/config.json")["modalities"][0];
+    EXPECT_EQ(config["top_k_experts"], 2);
+    return config["fusion_behaviour"];
+  };
+  original.behaviour = "correct";
+  Json entry = mixture_entry(original);
+  EXPECT_EQ(behaviour_after(entry, "kept"), "original");
+  entry["fusion_behaviour"] = "correct";
+  EXPECT_EQ(behaviour_after(entry, "changed"), "correct");
+}
+
+// --- mistakes ---
+
+void expect_mistake(const Json& entry, const std::vector<std::string>& parts) {
+  const TemporaryFolder folder;
+  const fs::path recipe = write_mixture_recipe(folder / "recipe.yaml", entry, "", folder / "out");
+  const Result result = train(recipe);
+  EXPECT_EQ(result.code, 2) << result.err;
+  for (const std::string& part : parts) EXPECT_NE(result.err.find(part), std::string::npos) << "no \"" << part << "\" in:\n" << result.err;
+}
+
+TEST(MixtureMistakes, WidthsGatesAndImagesThatDoNotFit) {
+  Json entry = mixture_entry({"shared", "weighted_average"});
+  entry["expert_clip_names"][1] = (mixture_data() / "wide/mri").string();
+  expect_mistake(entry, {"experts of different width cannot share a projector", "modalities.0, expert_clip_names.1", "width 24"});
+
+  entry = mixture_entry({"shared", "weighted_average"});
+  entry["gating_path"] = (mixture_data() / "nowhere").string();
+  expect_mistake(entry, {"gating_path", "nowhere"});
+
+  // A folder of another name than any class's, and two left over: no rule matches them.
+  const TemporaryFolder other;
+  for (const char* name : {"skin", "eye"}) fs::copy(mixture_data() / "experts/ct", other / name, fs::copy_options::recursive);
+  entry = mixture_entry({"pep", "cross_attn"});
+  entry["expert_clip_names"][0] = (other / "skin").string();
+  entry["expert_clip_names"][1] = (other / "eye").string();
+  expect_mistake(entry, {"no class of the gate bears an expert's name", "skin", "gate_classes"});
+
+  entry = mixture_entry({"pep", "cross_attn"});
+  entry["gate_classes"] = {"experts/ct", "runs/mri", "general", "thorax"};
+  expect_mistake(entry, {"gate_classes", "thorax", "elsewhere/experts/xray"});
+
+  entry = mixture_entry({"pep", "cross_attn"});
+  entry["image_processor"] = TEST_DATA "/case_qwen3_clip/vision/clip";
+  expect_mistake(entry, {"the processor makes 48 x 48 pixels, the encoder takes 32 x 32"});
+
+  entry = mixture_entry({"pep", "cross_attn"});
+  entry["cross_attn_heads"] = 7;
+  expect_mistake(entry, {"cross_attn_heads", "7 heads, width 45"});
+
+  entry = mixture_entry({"pep", "cross_attn"});
+  entry["generalist_idx"] = 4;
+  expect_mistake(entry, {"modalities.0.generalist_idx", "4 experts"});
+}
+
+TEST(MixtureMistakes, ACheckpointThatLacksAnExpertNamesItsTensors) {
+  const TemporaryFolder folder;
+  write_mixture_checkpoint({"pep", "cross_attn"}, folder / "start");
+  Json config = read_json(folder / "start/config.json");
+  Json& names = config["modalities"][0]["expert_clip_names"];
+  names.insert(names.begin() + 1, (mixture_data() / "experts/mri").string());
+  std::ofstream(folder / "start/config.json") << config.dump();
+  const Result result = run({"generate", "--model", (folder / "start").string(), "--image", kImage, "Which organ?"});
+  EXPECT_EQ(result.code, 2);
+  EXPECT_NE(result.err.find("experts"), std::string::npos) << result.err;
+}
+
+}  // namespace
+}  // namespace multimeditron::testing
