@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -58,7 +59,41 @@ class RemoveOnFailure {
   bool kept_ = false;
 };
 
+bool is_below(const std::filesystem::path& path, const std::filesystem::path& base) {
+  return std::mismatch(base.begin(), base.end(), path.begin(), path.end()).first == base.end();
+}
+
+/// `datasets--org--name/blobs` for a folder inside `datasets--org--name/snapshots`, else nothing: snapshots are made of links into it.
+std::filesystem::path blobs_of_snapshot(const std::filesystem::path& folder) {
+  for (std::filesystem::path parent = folder; parent.has_relative_path(); parent = parent.parent_path()) {
+    if (parent.filename() == "snapshots") return parent.parent_path() / "blobs";
+  }
+  return {};
+}
+
+/// Without links and `..`. Throws UserError: links in a circle, a name that is too long.
+std::filesystem::path resolved(const std::filesystem::path& path) {
+  std::error_code code;
+  const std::filesystem::path whole = std::filesystem::weakly_canonical(path, code);
+  if (code) throw_file_error("find", path, code.value());
+  return whole;
+}
+
 }  // namespace
+
+std::filesystem::path path_below(const std::filesystem::path& base, const std::string& path) {
+  const std::filesystem::path whole_base = resolved(std::filesystem::absolute(base.empty() ? std::filesystem::path(".") : base));
+  const std::filesystem::path target = resolved(whole_base / path);  // an absolute `path` replaces the base
+  const std::filesystem::path blobs = blobs_of_snapshot(whole_base);
+  if (is_below(target, whole_base) ||
+      (!blobs.empty() && is_below(target, blobs) && is_below((whole_base / path).lexically_normal(), whole_base))) {
+    return whole_base / path;
+  }
+  throw UserError("an image's path leaves its folder",
+                  {.where = path,
+                   .found = fmt::format("not below {}", whole_base.string()),
+                   .fix = "set the loader's `base_path` to the folder that holds all images, and keep paths relative to it"});
+}
 
 void throw_file_error(const char* action, const std::filesystem::path& file, int error) {
   std::string fix;

@@ -20,6 +20,10 @@ void read_blocks(const std::filesystem::path& file, const std::function<void(std
 /// The whole file. Throws UserError where it is missing or unreadable.
 std::string read_file(const std::filesystem::path& file);
 
+/// `base` / `path`, where an image that data name is looked for. Refused with a UserError where that is not below `base`, links followed
+/// (those of a hub snapshot into its own blobs are fine).
+std::filesystem::path path_below(const std::filesystem::path& base, const std::string& path);
+
 /// Writes a temporary file beside `file`, fsyncs it and renames it into place: `file` is the old one or the new one, never a part. Throws
 /// UserError (full disk, no permission); the temporary file is then removed.
 void write_file_atomic(const std::filesystem::path& file, std::string_view content);

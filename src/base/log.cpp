@@ -14,7 +14,8 @@ std::mutex mutex;
 LogLevel level = LogLevel::kNormal;
 std::function<void()> erase_status, draw_status;
 
-void line(const char* name, const char* code, const std::string& text) {
+void line(const char* name, const char* code, const std::string& raw) {
+  const std::string text = printable(raw);
   static std::set<std::string> seen;
   const std::lock_guard lock(mutex);
   if (level == LogLevel::kQuiet || !seen.insert(text).second) return;
@@ -26,6 +27,29 @@ void line(const char* name, const char* code, const std::string& text) {
 }
 
 }  // namespace
+
+std::string printable(std::string_view text) {
+  std::string result;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    if ((byte >= 0x20 && byte != 0x7f && byte != 0xc2) || byte == '\n' || byte == '\t') {
+      result += text[i];
+    } else if (byte == 0xc2) {
+      // U+0080 to U+009F are control characters too: some terminals read U+009B as the beginning of a command.
+      const bool control = i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0;
+      if (control) {
+        result += "\xef\xbf\xbd";
+        ++i;
+      } else {
+        result += text[i];
+      }
+    } else {
+      result += "\xe2\x90";
+      result += static_cast<char>(byte == 0x7f ? 0xa1 : 0x80 + byte);
+    }
+  }
+  return result;
+}
 
 void set_log_level(LogLevel value) {
   const std::lock_guard lock(mutex);

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 
 namespace multimeditron {
 
@@ -18,6 +19,10 @@ void warn(const std::string& text);
 /// A line that stands at the bottom of the terminal (a progress line): `erase` is called before a note is written, `draw` after it. Both
 /// empty: there is none any more. They may not log themselves.
 void set_status_line(std::function<void()> erase, std::function<void()> draw);
+
+/// `text` made harmless for a terminal: control characters other than tab and line break become their pictures (U+2400 and following), so
+/// that data or a model's answer cannot move the cursor, set colours or name windows.
+std::string printable(std::string_view text);
 
 /// True where standard error (or output) is a terminal, TERM is not "dumb" and NO_COLOR is not set.
 bool colour_on_stderr();

@@ -25,11 +25,17 @@ int check_for_programs(const Options& options) {
   Json report = {{"recipe", options.recipe}, {"ok", false}, {"errors", Json::array()}};
   int code = kExitUserError;
   try {
-    const Recipe recipe = load_recipe(options.recipe, options.overrides);
-    report["ok"] = true;
-    report["warnings"] = recipe.warnings;
-    report["notes"] = recipe.notes;
-    report["fingerprint"] = recipe.fingerprint;
+    const auto tell = [&](const auto& recipe) {
+      report["ok"] = true;
+      report["warnings"] = recipe.warnings;
+      report["notes"] = recipe.notes;
+      report["fingerprint"] = recipe.fingerprint;
+    };
+    if (is_expert_recipe(options.recipe)) {
+      tell(load_expert_recipe(options.recipe, options.overrides));
+    } else {
+      tell(load_recipe(options.recipe, options.overrides));
+    }
     code = kExitDone;
   } catch (const UserErrors& errors) {
     for (const UserError& error : errors.errors()) report["errors"].push_back(to_json(error));
@@ -43,7 +49,11 @@ int check_for_programs(const Options& options) {
 int check(const Options& options) {
   require_option(!options.recipe.empty(), "RECIPE", "multimeditron check recipe.yaml");
   if (options.json) return check_for_programs(options);
-  load_and_show(options.recipe, options.overrides);
+  if (is_expert_recipe(options.recipe)) {
+    load_expert_and_show(options.recipe, options.overrides);
+  } else {
+    load_and_show(options.recipe, options.overrides);
+  }
   fmt::print("{}: ok\n", options.recipe);
   return kExitDone;
 }

@@ -1,8 +1,10 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdio>
+#include <fstream>
 #include <functional>
 
 #include "base/error.h"
@@ -74,6 +76,10 @@ class Demo {
     const fs::path mark = folder_ / "demo.json";
     if (fs::exists(mark)) {
       record_ = read_json(mark);
+      if (!record_.is_object() || !record_.contains("phases") || !record_["phases"].is_array()) {
+        throw UserError("the demo's record cannot be read",
+                        {mark.string(), "no list of phases", "undo the edit of this file, or choose another folder with --output"});
+      }
       const auto described = [](int64_t seed, bool quick) { return fmt::format("seed {}{}", seed, quick ? ", --quick" : ""); };
       const std::string found = described(record_.value("seed", int64_t{-1}), record_.value("quick", false));
       const std::string asked = described(command_.seed, command_.quick);
@@ -81,7 +87,9 @@ class Demo {
       throw UserError("this folder holds another demo",
                       {folder_.string(), fmt::format("{} where {} was asked for", found, asked), "choose another folder with --output"});
     }
-    if (fs::exists(folder_) && !fs::is_empty(folder_)) {
+    // A kill while demo.json was written for the first time leaves its temporary file behind.
+    const auto is_ours = [](const fs::directory_entry& entry) { return entry.path().filename().string().starts_with("demo.json.tmp"); };
+    if (fs::exists(folder_) && !std::all_of(fs::directory_iterator(folder_), fs::directory_iterator(), is_ours)) {
       throw UserError("this folder holds something else", {folder_.string(), "no demo.json in it", "choose another folder with --output"});
     }
     fs::create_directories(folder_);
@@ -116,11 +124,22 @@ class Demo {
               {"title", title},
               {"command", shown_command},
               {"folder", where},
-              {"seconds", passed.count()},
+              {"seconds", std::max(passed.count(), seconds_of_steps(folder_ / where / "metrics.jsonl"))},
               {"peak_memory_bytes", peak_resident_bytes()}};
     done.update(details);
     record_.at("phases").push_back(std::move(done));
     save_record();
+  }
+
+  /// Of all launches of a run; 0 where it is none. A phase that was killed took longer than its last launch.
+  static double seconds_of_steps(const fs::path& metrics) {
+    double seconds = 0;
+    std::ifstream lines(metrics);
+    for (std::string line; std::getline(lines, line);) {
+      const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+      if (json.is_object() && json.contains("loss")) seconds += json.value("seconds", 0.0);
+    }
+    return seconds;
   }
 
   Json make_models() const {

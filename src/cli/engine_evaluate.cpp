@@ -50,14 +50,15 @@ std::string dump(const Json& json, int indent) {
   return json.dump(indent, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
-void report_unusable(const Task& task) {
+/// Tells of the unusable rows from number `first` on: of a few in full.
+void report_unusable(const Task& task, size_t first = 0) {
   constexpr size_t kShown = 5;
-  for (size_t i = 0; i < std::min(kShown, task.unusable.size()); ++i) {
-    const UnusableRow& row = task.unusable[i];
+  const size_t count = task.unusable.size() - first;
+  for (size_t i = 0; i < std::min(kShown, count); ++i) {
+    const UnusableRow& row = task.unusable[first + i];
     warn(fmt::format("{}, line {}: left out{}{}: {}", task.file.string(), row.line, row.image.empty() ? "" : ", ", row.image, row.reason));
   }
-  if (task.unusable.size() > kShown)
-    warn(fmt::format("{}: {} more rows left out; results.json lists them", task.file.string(), task.unusable.size() - kShown));
+  if (count > kShown) warn(fmt::format("{}: {} more rows left out; results.json lists them", task.file.string(), count - kShown));
 }
 
 Json unusable_rows(const Task& task) {
@@ -75,24 +76,30 @@ Json attention_samples(const Pretrained& pretrained, const Task& task, std::span
   return {{"samples", samples}};
 }
 
-/// A task's files, and its entry of results.json.
+/// Answers a task and writes its predictions. Gives its entry of results.json.
 Json evaluate_task(const Pretrained& pretrained, const fs::path& checkpoint, Task& task, const fs::path& output,
-                   const EvaluateCommand& command, Progress& progress, std::string& shown) {
+                   const EvaluateCommand& command, Progress& progress, Answering& answering, std::string& shown) {
   const auto start = std::chrono::steady_clock::now();
   const AnsweringOptions options{.batch_size = command.batch_size,
                                  .max_new_tokens = command.max_new_tokens,
                                  .with_baselines = command.baselines,
                                  .seed = static_cast<uint64_t>(command.seed)};
   const size_t bad_images = task.unusable.size();
-  const Answering answering = answer_task(pretrained, task, options, [&](int64_t done, int64_t total) {
-    progress.count({.what = task.name + ": answers", .done = done, .total = total});
-  });
-  if (task.unusable.size() > bad_images) report_unusable(task);
+  try {
+    answering = answer_task(pretrained, task, options, [&](int64_t done, int64_t total) {
+      progress.count({.what = task.name + ": answers", .done = done, .total = total});
+    });
+  } catch (const UserError& error) {
+    if (!error.details().where.empty()) throw;
+    throw error.at(checkpoint.string());
+  }
+  if (task.unusable.size() > bad_images) report_unusable(task, bad_images);
   const double seconds = seconds_since(start);
   const TaskSummary summary = summarise(task, answering.rows, static_cast<uint64_t>(command.seed));
 
   Json entry = to_json(summary);
   entry["data"] = task.file.string();
+  if (!command.data_root.empty()) entry["data_root"] = fs::absolute(command.data_root).lexically_normal().string();  // the report reads it
   entry["model"] = fs::absolute(checkpoint).lexically_normal().string();
   entry["seconds"] = seconds;
   entry["generated_tokens"] = answering.generated_tokens;
@@ -103,13 +110,7 @@ Json evaluate_task(const Pretrained& pretrained, const fs::path& checkpoint, Tas
                        {"seed", command.seed},
                        {"limit", command.limit ? Json(*command.limit) : Json()}};
   write_file_atomic(output / fmt::format("predictions-{}.jsonl", task.name), predictions_jsonl(task, answering.rows));
-  const fs::path attention = output / attention_name(task.name);
-  const Json samples = attention_samples(pretrained, task, answering.rows, command);
-  if (samples["samples"].empty()) {
-    fs::remove(attention);  // of an earlier evaluation
-  } else {
-    write_file_atomic(attention, dump(samples, -1));
-  }
+  fs::remove(output / attention_name(task.name));  // of an earlier evaluation
   shown += score_table(task, summary, colour_on_stdout()) + "\n";
   return entry;
 }
@@ -136,7 +137,7 @@ int run_evaluate(const EvaluateCommand& command) {
   const fs::path output = output_folder(command, checkpoint);
   std::error_code code;
   fs::create_directories(output, code);
-  if (code) throw_file_error("create a folder", output, code.value());
+  if (code) throw_file_error("create", output, code.value());
   Json results = earlier_results(output / "results.json");
 
   std::string shown;
@@ -150,9 +151,12 @@ int run_evaluate(const EvaluateCommand& command) {
     if (!pretrained.tokenizer->has_chat_template())
       note(fmt::format("{}: no chat template, so the questions stand alone", checkpoint.string()));
     for (Task& task : tasks) {
-      evaluated[task.name] = evaluate_task(pretrained, checkpoint, task, output, command, progress, shown);
+      Answering answering;
+      evaluated[task.name] = evaluate_task(pretrained, checkpoint, task, output, command, progress, answering, shown);
       results[task.name] = evaluated[task.name];
       write_file_atomic(output / "results.json", dump(results, 2));
+      const Json samples = attention_samples(pretrained, task, answering.rows, command);
+      if (!samples["samples"].empty()) write_file_atomic(output / attention_name(task.name), dump(samples, -1));
     }
   }
   if (command.mode == OutputMode::kJson) {

@@ -50,8 +50,6 @@ int run_generate(const GenerateCommand& command) {
       .stop_ids = stop_token_ids(config, *pretrained.tokenizer),
   };
   options.sampling.seed = command.seed ? static_cast<uint64_t>(*command.seed) : std::random_device{}();
-  const int64_t room = config.llm.max_position_embeddings - prompt_tokens;
-  if (config.llm.max_position_embeddings > 0) options.max_new_tokens = std::min(options.max_new_tokens, room);
 
   const bool streams = !command.json && ::isatty(STDOUT_FILENO) != 0;
   TextStream stream(*pretrained.tokenizer);
@@ -63,7 +61,12 @@ int run_generate(const GenerateCommand& command) {
     std::fflush(stdout);
   };
   const auto asked = std::chrono::steady_clock::now();
-  const Generation answer = generate(*pretrained.model, {&prompt, 1}, options, [&](size_t, int64_t id) { show(stream.push(id)); }).front();
+  Generation answer;
+  try {
+    answer = generate(*pretrained.model, {&prompt, 1}, options, [&](size_t, int64_t id) { show(stream.push(id)); }).front();
+  } catch (const UserError& error) {
+    throw error.at(folder.string());
+  }
   show(stream.finish());
   const double seconds = seconds_since(asked);
   const double tokens_per_s = static_cast<double>(answer.ids.size()) / seconds;
@@ -88,7 +91,7 @@ int run_generate(const GenerateCommand& command) {
   std::string summary = fmt::format("{} tokens in {} ({:.1f} tokens/s), the first after {}; prompt {} tokens, loaded in {}",
                                     format_count(static_cast<int64_t>(answer.ids.size())), format_duration(seconds), tokens_per_s,
                                     format_duration(answer.first_token_s), format_count(prompt_tokens), format_duration(load_s));
-  if (!answer.stopped) summary += fmt::format("; cut off after {} tokens", options.max_new_tokens);
+  if (!answer.stopped) summary += fmt::format("; cut off after {} tokens", answer.ids.size());
   std::fputs((Style{colour_on_stderr()}("2", summary) + "\n").c_str(), stderr);
   return kExitDone;
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/log.h"
 #include "tracking/progress.h"
 
 namespace multimeditron {

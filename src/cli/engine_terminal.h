@@ -5,10 +5,6 @@
 
 namespace multimeditron {
 
-/// `text` made harmless for a terminal: control characters other than tab and line break become their pictures (U+2400 and following), so
-/// that data or a model's answer cannot move the cursor, set colours or name windows.
-std::string printable(std::string_view text);
-
 /// Columns of the terminal behind `fd`, at most `limit`; 80 where it is none.
 int terminal_width(int fd, int limit = 120);
 

@@ -13,8 +13,9 @@
 namespace multimeditron {
 namespace {
 
-void print(const char* title, const std::string& text) {
+void print(const char* title, const std::string& raw) {
   std::fflush(stdout);
+  const std::string text = printable(raw);
   const std::string line =
       colour_on_stderr() ? fmt::format("\x1b[1;31m{}:\x1b[0m {}\n", title, text) : fmt::format("{}: {}\n", title, text);
   std::fwrite(line.data(), 1, line.size(), stderr);

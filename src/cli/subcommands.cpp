@@ -19,14 +19,28 @@ CLI::App* add_subcommand(CLI::App& app, const std::string& name, const std::stri
   return subcommand;
 }
 
-Recipe load_and_show(const std::string& file, const std::vector<std::string>& overrides) {
-  Recipe recipe = load_recipe(file, overrides);
+namespace {
+
+void show(const std::vector<std::string>& warnings, const std::vector<std::string>& notes) {
   const char* rank = std::getenv("RANK");
   if (rank == nullptr) rank = std::getenv("SLURM_PROCID");
   if (rank == nullptr || std::string(rank) == "0") {
-    for (const std::string& text : recipe.warnings) warn(text);
-    for (const std::string& text : recipe.notes) note(text);
+    for (const std::string& text : warnings) warn(text);
+    for (const std::string& text : notes) note(text);
   }
+}
+
+}  // namespace
+
+Recipe load_and_show(const std::string& file, const std::vector<std::string>& overrides) {
+  Recipe recipe = load_recipe(file, overrides);
+  show(recipe.warnings, recipe.notes);
+  return recipe;
+}
+
+ExpertRecipe load_expert_and_show(const std::string& file, const std::vector<std::string>& overrides) {
+  ExpertRecipe recipe = load_expert_recipe(file, overrides);
+  show(recipe.warnings, recipe.notes);
   return recipe;
 }
 

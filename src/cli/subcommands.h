@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "recipe/expert_recipe.h"
 #include "recipe/recipe.h"
 
 namespace CLI {
@@ -35,6 +36,7 @@ CLI::App* add_subcommand(CLI::App& app, const std::string& name, const std::stri
 
 /// The same recipe with its notes and warnings shown, once for all ranks of a launch.
 Recipe load_and_show(const std::string& file, const std::vector<std::string>& overrides);
+ExpertRecipe load_expert_and_show(const std::string& file, const std::vector<std::string>& overrides);
 
 // Checks of values, with messages of the same form as all others.
 void require_option(bool given, const std::string& option, const std::string& fix);

@@ -29,10 +29,7 @@ void add_train_expert(CLI::App& app, Action& action) {
       if (options->quiet && options->json) throw UserError("`--quiet` and `--json` exclude each other", {.fix = "keep one of them"});
       if (options->quiet) set_log_level(LogLevel::kQuiet);
       const OutputMode output = options->json ? OutputMode::kJson : options->quiet ? OutputMode::kQuiet : OutputMode::kNormal;
-      const ExpertRecipe recipe = load_expert_recipe(options->config, options->overrides);
-      for (const std::string& text : recipe.warnings) warn(text);
-      for (const std::string& text : recipe.notes) note(text);
-      return run_engine(TrainExpertCommand{recipe, options->fresh, output});
+      return run_engine(TrainExpertCommand{load_expert_and_show(options->config, options->overrides), options->fresh, output});
     };
   });
 }

@@ -2,44 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "base/error.h"
 #include "base/file.h"
 #include "base/suggest.h"
 
 namespace multimeditron {
-namespace {
 
 namespace fs = std::filesystem;
-
-bool is_below(const fs::path& path, const fs::path& base) {
-  return std::mismatch(base.begin(), base.end(), path.begin(), path.end()).first == base.end();
-}
-
-/// `datasets--org--name/blobs` for a folder inside `datasets--org--name/snapshots`, else nothing: snapshots are made of links into it.
-fs::path blobs_of_snapshot(const fs::path& folder) {
-  for (fs::path parent = folder; parent.has_relative_path(); parent = parent.parent_path()) {
-    if (parent.filename() == "snapshots") return parent.parent_path() / "blobs";
-  }
-  return {};
-}
-
-}  // namespace
-
-fs::path path_below(const fs::path& base, const std::string& path) {
-  const fs::path whole_base = fs::weakly_canonical(fs::absolute(base.empty() ? fs::path(".") : base));
-  const fs::path target = fs::weakly_canonical(whole_base / path);  // an absolute `path` replaces the base
-  const fs::path blobs = blobs_of_snapshot(whole_base);
-  if (is_below(target, whole_base) ||
-      (!blobs.empty() && is_below(target, blobs) && is_below((whole_base / path).lexically_normal(), whole_base))) {
-    return whole_base / path;
-  }
-  throw UserError("an image's path leaves its folder",
-                  {.where = path,
-                   .found = fmt::format("not below {}", whole_base.string()),
-                   .fix = "set the loader's `base_path` to the folder that holds all images, and keep paths relative to it"});
-}
 
 std::string load_attachment(const Attachment& attachment, std::span<const LoaderSpec> loaders, const fs::path& folder) {
   const LoaderSpec* loader = nullptr;

@@ -13,8 +13,4 @@ namespace multimeditron {
 /// without the row: no loader for the type, a missing file, a path that leaves its folder.
 std::string load_attachment(const Attachment& attachment, std::span<const LoaderSpec> loaders, const std::filesystem::path& folder);
 
-/// `base` / `path`, refused with a UserError where that is not below `base`, links followed (those of a hub snapshot into its own blobs
-/// are fine).
-std::filesystem::path path_below(const std::filesystem::path& base, const std::string& path);
-
 }  // namespace multimeditron

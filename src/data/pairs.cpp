@@ -28,8 +28,13 @@ std::string PairBuilder::caption(const Row& row) const {
       break;
     }
   }
-  for (size_t at; (at = caption.find(attachment_token_)) != std::string::npos;) caption.erase(at, attachment_token_.size());
-  return caption;
+  std::string without;
+  size_t start = 0;
+  for (size_t at; (at = caption.find(attachment_token_, start)) != std::string::npos; start = at + attachment_token_.size()) {
+    without.append(caption, start, at - start);
+  }
+  without.append(caption, start);
+  return without;
 }
 
 Sample PairBuilder::build(int64_t index) const {
@@ -39,11 +44,13 @@ Sample PairBuilder::build(int64_t index) const {
       throw UserError("a pair has one image", {.found = fmt::format("{} in `modalities`", row.modalities.size()),
                                                .fix = "give each row exactly one image and its caption"});
     }
+    const std::string text = caption(row);
+    if (text.find_first_not_of(" \t\r\n") == std::string::npos)
+      throw UserError("a pair has no caption", {.fix = "give the row a `text`, or a conversation with an answer"});
     Sample sample{.index = index, .text = {}, .images = {}};
     std::vector<int64_t>& ids = sample.text.input_ids;
-    ids = tokenizer_.encode(caption(row), /*add_special_tokens=*/true);
+    ids = tokenizer_.encode(text, /*add_special_tokens=*/true);
     if (!ids.empty() && ids.back() == eos_token_id_) ids.pop_back();
-    if (ids.empty()) throw UserError("a pair has no caption", {.fix = "give the row a `text`, or a conversation with an answer"});
     ids.resize(std::min<size_t>(ids.size(), static_cast<size_t>(max_length_ - 1)));
     ids.push_back(eos_token_id_);
     const std::string bytes = load_attachment(row.modalities[0], loaders_, dataset_.folder(index));

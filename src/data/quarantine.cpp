@@ -39,7 +39,7 @@ void Quarantine::add(int64_t row, const std::string& place, const std::string& e
   throw UserError("too many unusable samples",
                   {.where = state_->file.empty() ? place : state_->file.string(),
                    .found = fmt::format("{} of {} seen so far, the last one: {}", state_->bad, state_->seen, error),
-                   .fix = "mend or remove them (`multimeditron check` lists all), or raise `max_bad_samples`"});
+                   .fix = "mend or remove them (quarantine.jsonl lists those met so far), or raise `max_bad_samples`"});
 }
 
 void Quarantine::seen(int64_t count) {

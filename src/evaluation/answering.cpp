@@ -82,7 +82,8 @@ BatchLimits limits_for(const MultimodalModel& model, const AnsweringOptions& opt
   const DecoderConfig& llm = config.llm;
   const double element = model.dtype() == at::kFloat ? 4 : 2;
   BatchLimits limits;
-  limits.new_tokens = options.max_new_tokens;
+  limits.new_tokens =
+      llm.max_position_embeddings > 0 ? std::min(options.max_new_tokens, llm.max_position_embeddings) : options.max_new_tokens;
   if (options.batch_size > 0) {
     limits.max_prompts = options.batch_size;
     return limits;
@@ -117,13 +118,8 @@ class Answerer {
     for (size_t i = 0; i < requests.size(); ++i)
       prompts[i] = make_prompt(pretrained_, task_.rows[requests[i].row].question, *requests[i].images);
     load_pixels(requests, prompts);
-    GenerationOptions options = generation_;
-    if (const int64_t positions = pretrained_.model->config().llm.max_position_embeddings; positions > 0) {
-      for (const Sample& prompt : prompts)
-        options.max_new_tokens = std::min(options.max_new_tokens, positions - static_cast<int64_t>(prompt.text.input_ids.size()));
-    }
     std::vector<std::string> answers;
-    for (const Generation& generation : generate(*pretrained_.model, prompts, options)) {
+    for (const Generation& generation : generate(*pretrained_.model, prompts, generation_)) {
       generated_tokens += static_cast<int64_t>(generation.ids.size());
       answers.emplace_back(stripped(pretrained_.tokenizer->decode(generation.ids, true)));
     }

@@ -17,7 +17,7 @@ struct Batch {
   }
 
   bool fits(const BatchLimits& limits) const {
-    const double cached = static_cast<double>(prompts * (longest + limits.new_tokens));
+    const double cached = static_cast<double>(prompts) * (static_cast<double>(longest) + static_cast<double>(limits.new_tokens));
     const double bytes = limits.bytes_per_cached_token * cached + limits.bytes_per_prompt_token * static_cast<double>(tokens) +
                          limits.bytes_per_prompt * static_cast<double>(prompts) + limits.bytes_per_image * static_cast<double>(images);
     return prompts <= limits.max_prompts && bytes <= limits.max_bytes;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <functional>
 #include <map>
+#include <numeric>
 #include <set>
 #include <thread>
 #include <unordered_map>
@@ -65,23 +66,41 @@ std::vector<std::string> majority_answers(std::span<const TaskRow> rows) {
     int64_t rows = 0;
     std::string written;
   };
-  std::map<std::string, std::vector<std::pair<std::string, Count>>> kinds;  // references in the order of their first row
+  std::map<std::string, std::vector<Count>> kinds;  // references in the order of their first row
+  std::map<std::pair<std::string, std::string>, size_t> place;
   for (const TaskRow& row : rows) {
     auto& counts = kinds[row.kind];
-    const std::string normalised = normalised_answer(row.reference);
-    auto entry = std::find_if(counts.begin(), counts.end(), [&](const auto& each) { return each.first == normalised; });
-    if (entry == counts.end()) entry = counts.insert(counts.end(), {normalised, {0, std::string(stripped(row.reference))}});
-    ++entry->second.rows;
+    const auto [entry, is_new] = place.try_emplace({row.kind, normalised_answer(row.reference)}, counts.size());
+    if (is_new) counts.push_back({0, std::string(stripped(row.reference))});
+    ++counts[entry->second].rows;
   }
   std::map<std::string, std::string> commonest;
   for (const auto& [kind, counts] : kinds) {
-    commonest[kind] = std::max_element(counts.begin(), counts.end(), [](const auto& a, const auto& b) {
-                        return a.second.rows < b.second.rows;
-                      })->second.written;
+    const auto most = std::max_element(counts.begin(), counts.end(), [](const Count& a, const Count& b) { return a.rows < b.rows; });
+    commonest[kind] = most->written;
   }
   std::vector<std::string> answers;
   for (const TaskRow& row : rows) answers.push_back(commonest[row.kind]);
   return answers;
+}
+
+std::vector<std::string> clusters_of(std::span<const TaskRow> rows) {
+  std::vector<size_t> parent(rows.size());
+  std::iota(parent.begin(), parent.end(), size_t{0});
+  const auto root = [&](size_t i) {
+    while (parent[i] != i) i = parent[i] = parent[parent[i]];
+    return i;
+  };
+  std::unordered_map<std::string_view, size_t> first_with;  // image
+  for (size_t i = 0; i < rows.size(); ++i) {
+    for (const TaskImage& image : rows[i].images) {
+      const size_t a = root(first_with.try_emplace(image.content, i).first->second), b = root(i);
+      parent[std::max(a, b)] = std::min(a, b);
+    }
+  }
+  std::vector<std::string> labels;
+  for (size_t i = 0; i < rows.size(); ++i) labels.push_back(std::to_string(root(i)));
+  return labels;
 }
 
 TaskSummary summarise(const Task& task, std::span<const RowAnswers> answers, uint64_t seed) {
@@ -107,18 +126,30 @@ TaskSummary summarise(const Task& task, std::span<const RowAnswers> answers, uin
   }
   std::vector<GroupSummary*> targets = {&summary.overall, &summary.yes_no, &summary.open};
   for (GroupSummary& group : summary.groups) targets.push_back(&group);
+  const std::vector<std::string> clusters = clusters_of(task.rows);
+  const auto estimate_rows = [&](std::span<const size_t> rows) {
+    std::vector<Measures> chosen;
+    std::vector<std::string> labels;
+    for (const size_t i : rows) {
+      chosen.push_back(scores[i]);
+      labels.push_back(clusters[i]);
+    }
+    return estimate(chosen, labels, seed);
+  };
   const auto count = static_cast<int64_t>(targets.size());
   for_each_parallel(count, static_cast<int>(std::thread::hardware_concurrency()), [&](int64_t g) {
     const std::vector<size_t>& rows = members[static_cast<size_t>(g)];
-    std::vector<Measures> of_group;
-    std::vector<std::string> clusters;
     std::set<std::string> kinds;
-    for (const size_t i : rows) {
-      of_group.push_back(scores[i]);
-      clusters.push_back(task.rows[i].cluster());
-      kinds.insert(task.rows[i].kind);
+    for (const size_t i : rows) kinds.insert(task.rows[i].kind);
+    auto estimates = estimate_rows(rows);
+    if (summary.has_swapped) {
+      std::vector<size_t> swapped = rows;
+      std::erase_if(swapped, [&](size_t i) { return !task.rows[i].images.empty() && !answers[i].swapped; });
+      if (swapped.size() < rows.size()) {
+        const auto of_swapped = estimate_rows(swapped);
+        for (const Measure measure : {kSwapped, kOverSwapped}) estimates[measure] = of_swapped[measure];
+      }
     }
-    const auto estimates = estimate(of_group, clusters, seed);
     GroupSummary& target = *targets[static_cast<size_t>(g)];
     target.model = estimates[kModel];
     target.majority = estimates[kMajority];

@@ -40,7 +40,12 @@ struct TaskSummary {
 /// one that comes first. Compared as normalised_answer() does, given back as first written.
 std::vector<std::string> majority_answers(std::span<const TaskRow> rows);
 
-/// Scores and intervals. A row without an image has its own answer for a swapped one. `answers`: one a row of the task.
+/// What chance must be judged by: rows that share an image, directly or through others, have the same label. A row without an image stands
+/// for itself.
+std::vector<std::string> clusters_of(std::span<const TaskRow> rows);
+
+/// Scores and intervals. A row without an image has its own answer for a blind and a swapped one; rows on images for which there was no
+/// other image to ask them with are left out of `swapped` and its lead. `answers`: one a row of the task.
 TaskSummary summarise(const Task& task, std::span<const RowAnswers> answers, uint64_t seed);
 
 /// The task's part of results.json, as far as the scores go: `exact_match` and `baselines`.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <unordered_map>
 
 #include "evaluation/random.h"
 #include "evaluation/scoring.h"
@@ -9,20 +10,32 @@
 namespace multimeditron {
 namespace {
 
-bool share_an_image(const TaskRow& a, const TaskRow& b) {
-  return std::any_of(a.images.begin(), a.images.end(), [&](const TaskImage& image) {
-    return std::any_of(b.images.begin(), b.images.end(), [&](const TaskImage& other) { return image.content == other.content; });
-  });
+/// The images of each row by number, ascending: rows are compared often.
+std::vector<std::vector<size_t>> number_images(std::span<const TaskRow> rows) {
+  std::unordered_map<std::string_view, size_t> numbers;
+  std::vector<std::vector<size_t>> images(rows.size());
+  for (size_t i = 0; i < rows.size(); ++i) {
+    for (const TaskImage& image : rows[i].images) images[i].push_back(numbers.try_emplace(image.content, numbers.size()).first->second);
+    std::sort(images[i].begin(), images[i].end());
+  }
+  return images;
+}
+
+bool share_an_image(const std::vector<size_t>& a, const std::vector<size_t>& b) {
+  if (a.size() == 1 && b.size() == 1) return a[0] == b[0];
+  return std::any_of(a.begin(), a.end(), [&](size_t image) { return std::binary_search(b.begin(), b.end(), image); });
 }
 
 /// Rows of one kind: sorted by reference and moved on by the size of the largest group, so that rows meet another reference as far as the
 /// largest group leaves any.
 class Circle {
  public:
-  Circle(std::span<const TaskRow> rows, std::vector<size_t> members, Draws& draws) : rows_(rows), members_(std::move(members)) {
+  /// `images`: of all rows.
+  Circle(std::span<const TaskRow> rows, const std::vector<std::vector<size_t>>& images, std::vector<size_t> members, Draws& draws)
+      : images_(images), members_(std::move(members)) {
     shuffle(std::span(members_), draws);
     std::map<std::string, std::vector<size_t>> by_reference;
-    for (const size_t member : members_) by_reference[normalised_answer(rows_[member].reference)].push_back(member);
+    for (const size_t member : members_) by_reference[normalised_answer(rows[member].reference)].push_back(member);
     members_.clear();
     size_t largest = 0;
     for (const auto& [reference, group] : by_reference) {
@@ -60,9 +73,9 @@ class Circle {
   }
 
  private:
-  bool differ(size_t i, size_t j) const { return !share_an_image(rows_[members_[i]], rows_[members_[j]]); }
+  bool differ(size_t i, size_t j) const { return !share_an_image(images_[members_[i]], images_[members_[j]]); }
 
-  std::span<const TaskRow> rows_;
+  const std::vector<std::vector<size_t>>& images_;
   std::vector<size_t> members_, group_, partner_;  // by place: row, number of its reference, place of its partner
   size_t groups_ = 0;
 };
@@ -78,9 +91,10 @@ std::vector<std::optional<size_t>> swap_partners(std::span<const TaskRow> rows, 
     kinds[rows[i].kind].push_back(i);
     all.push_back(i);
   }
+  const std::vector<std::vector<size_t>> images = number_images(rows);
   Draws draws(seed);
   for (auto& [kind, members] : kinds) {
-    Circle circle(rows, std::move(members), draws);
+    Circle circle(rows, images, std::move(members), draws);
     circle.repair();
     circle.write(partners);
   }
@@ -90,7 +104,7 @@ std::vector<std::optional<size_t>> swap_partners(std::span<const TaskRow> rows, 
     if (partners[all[place]]) continue;
     for (size_t step = 1; step < all.size(); ++step) {
       const size_t other = all[(place + step) % all.size()];
-      if (share_an_image(rows[all[place]], rows[other])) continue;
+      if (share_an_image(images[all[place]], images[other])) continue;
       partners[all[place]] = other;
       break;
     }

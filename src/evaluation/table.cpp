@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/log.h"
 #include "tracking/progress.h"
 
 namespace multimeditron {
@@ -17,16 +18,18 @@ size_t columns(const std::string& text) {
       std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
 }
 
-/// At most `width` columns; the end is cut off. Control characters, which a task's file may hold, become "?".
-std::string fitted(const std::string& text, size_t width) {
+/// At most `width` columns; the end is cut off. Control characters, which a task's file may hold, are made visible.
+std::string fitted(const std::string& raw, size_t width) {
+  std::string text = printable(raw);
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return c == '\n' || c == '\t'; }, ' ');
   std::string result;
   size_t used = 0;
   for (const char c : text) {
     const bool starts = (static_cast<unsigned char>(c) & 0xc0) != 0x80;
     if (starts && used == width) break;
     used += starts;
-    const auto byte = static_cast<unsigned char>(c);
-    result += byte < 0x20 || byte == 0x7f ? '?' : c;
+    result += c;
   }
   return result;
 }

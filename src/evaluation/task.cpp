@@ -8,7 +8,6 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "data/image_loader.h"
 
 namespace multimeditron {
 namespace {
@@ -69,6 +68,8 @@ TaskRow read_row(std::string_view text, const fs::path& folder, const fs::path& 
   } catch (const Json::parse_error& error) {
     // Its message would quote the line.
     throw UserError("a line is not valid JSON", {.where = fmt::format("byte {} of the line", error.byte), .fix = "mend the line"});
+  } catch (const Json::exception&) {
+    throw UserError("a line is not valid JSON", {.found = "a number too large to be read", .fix = "mend the line"});
   }
   if (!line.is_object()) throw wrong(fmt::format("a value of type {}", line.type_name()));
   TaskRow row;

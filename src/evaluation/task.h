@@ -25,9 +25,6 @@ struct TaskRow {
   std::string question, reference;
   std::string kind;  ///< rows of a kind share a majority answer and swap images; "None" where the file says nothing
   std::vector<std::pair<std::string, std::string>> groups;  ///< what the row is counted under besides all: breakdown, value
-
-  /// What rows belong together when chance is judged: those on the same image.
-  const std::string& cluster() const { return images.empty() ? id : images.front().content; }
 };
 
 /// A row that cannot be asked.

@@ -12,7 +12,7 @@
 namespace multimeditron {
 
 struct GenerationOptions {
-  int64_t max_new_tokens = 256;
+  int64_t max_new_tokens = 256;  ///< a sequence ends earlier where the model has no position left for it
   SamplingOptions sampling;
   std::vector<int64_t> stop_ids;  ///< any of these ends a sequence
 };
@@ -21,7 +21,7 @@ struct GenerationOptions {
 struct Generation {
   std::vector<int64_t> ids;    ///< the stop token included, where one came
   std::vector<float> margins;  ///< of each id's step: best logit minus second best
-  bool stopped = false;        ///< by a stop token; else by max_new_tokens
+  bool stopped = false;        ///< by a stop token; else by max_new_tokens or by the model's last position
   double first_token_s = 0;    ///< from the call to this sequence's first token
 };
 

@@ -1,5 +1,7 @@
 #include "recipe/expert_recipe.h"
 
+#include "base/error.h"
+#include "base/file.h"
 #include "recipe/fields.h"
 #include "recipe/load.h"
 #include "recipe/validate.h"
@@ -25,6 +27,15 @@ const Table<ExpertRecipe>& table() {
           field("training_args", &S::training_args, "As of `train`; the contrastive batch is batch size times accumulation steps"),
       }};
   return fields;
+}
+
+bool is_expert_recipe(const std::filesystem::path& file) {
+  try {
+    const ParsedYaml parsed = parse_yaml(read_file(file), file.string());
+    return parsed.root.find("clip_name") != nullptr;
+  } catch (const UserError&) {
+    return false;  // whoever reads it in earnest tells what is wrong
+  }
 }
 
 ExpertRecipe load_expert_recipe(const std::filesystem::path& file, std::span<const std::string> overrides) {

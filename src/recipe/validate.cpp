@@ -46,6 +46,12 @@ class RunValidator {
     require("training_args.output_dir", !arguments_.output_dir.empty(), "set it to the folder that the run is to be written to");
   }
 
+  void note_services() {
+    if (arguments_.report_to.empty() || arguments_.report_to == "none") return;
+    reader_.note(reader_.origin("training_args.report_to"),
+                 "`training_args.report_to` is accepted, not used here; metrics.jsonl is always written");
+  }
+
   void check_schedule() {
     TrainingArguments& arguments = arguments_;
     const std::string type_path = "training_args.lr_scheduler_type", kwargs = "training_args.lr_scheduler_kwargs";
@@ -236,10 +242,7 @@ class Validator : RunValidator {
 
   void note_unused() {
     if (!recipe_.wandb_run_id.empty()) reader_.note(reader_.origin("wandb_run_id"), "`wandb_run_id` is accepted, not used here");
-    const std::string& services = recipe_.training_args.report_to;
-    if (!services.empty() && services != "none")
-      reader_.note(reader_.origin("training_args.report_to"),
-                   "`training_args.report_to` is accepted, not used here; metrics.jsonl is always written");
+    note_services();
   }
 
   Recipe& recipe_;
@@ -252,6 +255,13 @@ class ExpertValidator : RunValidator {
 
   void run() {
     require("clip_name", !recipe_.clip_name.empty(), "set it to the hub id or folder of a CLIP model");
+    require("attachment_token", !recipe_.attachment_token.empty(),
+            "write `attachment_token: <|reserved_special_token_0|>`, or remove the key");
+    note_services();
+    if (recipe_.training_args.gradient_checkpointing)
+      reader_.note(
+          reader_.origin("training_args.gradient_checkpointing"),
+          "`training_args.gradient_checkpointing` is accepted, not used by train-expert: gradient_accumulation_steps bounds the memory");
     if (recipe_.loaders.empty()) recipe_.loaders.push_back({.loader_type = "raw-image", .base_path = ""});
     check_loaders();
     check_data();

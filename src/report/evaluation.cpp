@@ -17,6 +17,9 @@ namespace fs = std::filesystem;
 
 /// Four digits are more than a colour has.
 constexpr double kWeightDigits = 1e4;
+constexpr int64_t kMaxGridSide = 1024;
+constexpr double kMaxWeight = 1.001;  // a probability, with what rounding adds
+constexpr double kMaxRegion = 1e4;    // shares of the image's sides; a small image has a black border many times its size
 
 std::string text_of(const Json& object, const char* key) {
   const auto value = object.find(key);
@@ -31,41 +34,63 @@ std::string image_of(const Json& sample, const char* key) {
 }
 
 std::vector<Json> predictions(const Source& source, const std::string& task) {
-  const fs::path file = source.folder / fmt::format("predictions-{}.jsonl", task);
-  std::error_code code;
-  return fs::exists(file, code) ? json_lines(read_file(file)) : std::vector<Json>();
+  return json_lines(content_or_nothing(source.folder / fmt::format("predictions-{}.jsonl", task)));
 }
 
-/// Paths of images count from the task's file; where that has moved, from the evaluation's own folder.
+/// Paths of images count from the task's file; where that has moved, from the evaluation's own folder. None leads out of these folders, or
+/// out of the `--data-root` that the task was given.
 class ImageFiles {
  public:
   ImageFiles(const Source& source, const Json& task) {
-    const fs::path data = text_of(task, "data");
+    const fs::path data = text_of(task, "data"), root = text_of(task, "data_root");
     if (!data.empty()) {
-      folders_.push_back(data.parent_path());
-      if (data.is_relative()) folders_.push_back(source.folder / data.parent_path());
+      add(data.parent_path(), root);
+      if (data.is_relative()) add(source.folder / data.parent_path(), root);
     }
-    folders_.push_back(source.folder);
+    add(source.folder, {});
   }
 
+  /// Empty where there is none.
   fs::path find(const std::string& name) const {
-    std::error_code code;
-    for (const fs::path& folder : folders_) {
-      if (fs::exists(folder / name, code)) return folder / name;
+    for (const Place& place : places_) {
+      try {
+        const fs::path file = path_below(place.root, (place.folder / name).string());
+        std::error_code code;
+        if (fs::is_regular_file(file, code)) return file;
+      } catch (const UserError&) {
+        // It leads elsewhere.
+      }
     }
-    return folders_.front() / name;
+    return {};
   }
 
  private:
-  std::vector<fs::path> folders_;
+  struct Place {
+    fs::path folder, root;
+  };
+
+  void add(const fs::path& folder, const fs::path& root) {
+    std::error_code code;
+    const fs::path whole = fs::weakly_canonical(fs::absolute(folder), code);
+    places_.push_back({whole, root.empty() ? whole : root});
+  }
+
+  std::vector<Place> places_;
 };
+
+/// What a page can show as it stands: a text, number or truth value, or a list of such; of anything else its JSON.
+Json plain(const Json& value) {
+  const auto is_plain = [](const Json& each) { return each.is_primitive(); };
+  if (is_plain(value) || (value.is_array() && std::all_of(value.begin(), value.end(), is_plain))) return value;
+  return value.dump();
+}
 
 Json sample_of(const Json& prediction, const ImageFiles& files, Thumbnails& thumbnails) {
   Json sample = Json::object();
   for (const char* key :
        {"id", "kind", "question", "reference", "answer", "score", "blind_answer", "blind_score", "swapped_answer", "swapped_score"}) {
     const auto value = prediction.find(key);
-    if (value != prediction.end() && !value->is_null()) sample[key] = *value;
+    if (value != prediction.end() && !value->is_null()) sample[key] = plain(*value);
   }
   for (const char* key : {"image", "swapped_image"}) {
     const std::string name = image_of(prediction, key);
@@ -74,24 +99,48 @@ Json sample_of(const Json& prediction, const ImageFiles& files, Thumbnails& thum
   return sample;
 }
 
+bool is_between(const Json& value, double low, double high) {
+  return value.is_number() && value.get<double>() >= low && value.get<double>() <= high;
+}
+
+/// What is wrong with a sample's map, or nothing. `region` may be null.
+std::string fault_of(const Json& grid, const Json& weights, const Json& region) {
+  const auto is_side = [](const Json& side) { return side.is_number_integer() && is_between(side, 1, kMaxGridSide); };
+  if (!grid.is_array() || grid.size() != 2 || !std::all_of(grid.begin(), grid.end(), is_side)) {
+    return fmt::format("a `grid` that is not two whole numbers from 1 to {}", kMaxGridSide);
+  }
+  if (!weights.is_array() || weights.size() != grid[0].get<size_t>() * grid[1].get<size_t>()) {
+    return fmt::format("{} weights for a grid of {}", weights.size(), grid.dump());
+  }
+  for (const Json& weight : weights) {
+    if (!is_between(weight, 0, kMaxWeight)) return "weights that are not numbers from 0 to 1";
+  }
+  if (region.is_null()) return "";
+  const auto is_share = [](const Json& share) { return is_between(share, -kMaxRegion, kMaxRegion); };
+  const bool is_box = region.is_array() && region.size() == 4 && std::all_of(region.begin(), region.end(), is_share);
+  if (is_box && region[0].get<double>() < region[2].get<double>() && region[1].get<double>() < region[3].get<double>()) return "";
+  return "a `region` that is not left, top, right and bottom as shares of the image";
+}
+
 Json attention_of(const Source& source, const std::string& task, const ImageFiles& files, Thumbnails& thumbnails) {
   const fs::path file = source.folder / fmt::format("attention-{}.json", task);
   std::error_code code;
   Json shown = Json::array();
-  if (!fs::exists(file, code)) return shown;
+  if (!fs::is_regular_file(file, code)) return shown;
   const Json content = read_json(file);
   for (const Json& sample : content.at("samples")) {
-    const Json& grid = sample.at("grid");
     const Json& weights = sample.at("weights");
-    if (grid.size() != 2 || weights.size() != grid.at(0).get<size_t>() * grid.at(1).get<size_t>()) {
-      throw UserError("attention weights that do not fill their grid",
+    const std::string fault = fault_of(sample.at("grid"), weights, sample.value("region", Json()));
+    if (!fault.empty()) {
+      throw UserError("an attention map that cannot be drawn",
                       {.where = fmt::format("{}, sample `{}`", file.string(), text_of(sample, "id")),
-                       .found = fmt::format("{} weights for a grid of {}", weights.size(), grid.dump()),
+                       .found = fault,
                        .fix = "run `multimeditron evaluate` again"});
     }
     Json one = Json::object();
     for (const char* key : {"id", "question", "reference", "answer", "token", "grid", "image_share", "region"}) {
-      if (sample.contains(key)) one[key] = sample[key];
+      const auto value = sample.find(key);
+      if (value != sample.end() && !value->is_null()) one[key] = plain(*value);
     }
     double largest = 0;
     for (const Json& weight : weights) largest = std::max(largest, weight.get<double>());

@@ -1,47 +1,75 @@
 #include "report/paths.h"
 
+#include <pwd.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
 #include <filesystem>
+#include <string_view>
 
 namespace multimeditron {
 namespace {
 
-/// A path in a text begins where no path's character stands before it.
 bool is_inside_path(char c) {
   return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '/' || c == '.' || c == '_' || c == '-' || c == '~';
 }
 
-std::string without_last_slash(std::string folder) {
-  while (folder.size() > 1 && folder.back() == '/') folder.pop_back();
-  return folder;
+/// A path begins where no path's character stands before its slash: "x=/a", "//a", "file:///a"; but not at "b/a", nor at a URL's host.
+bool may_begin_after(std::string_view before) {
+  if (before.ends_with("://") || before.ends_with("file://localhost")) return true;
+  if (before.ends_with(":/")) return false;
+  while (before.ends_with('/')) before.remove_suffix(1);
+  return before.empty() || !is_inside_path(before.back());
+}
+
+/// Whether `after` goes on below a folder whose path stands before it, or with something else than a path; a full stop ends a sentence.
+bool may_end_before(std::string_view after) {
+  if (after.starts_with('.'))
+    after.remove_prefix(1);
+  else if (after.starts_with('/'))
+    return true;
+  return after.empty() || !is_inside_path(after.front());
+}
+
+std::string home_of_account() {
+  std::vector<char> buffer(1 << 14);
+  passwd entry{}, *found = nullptr;
+  ::getpwuid_r(::getuid(), &entry, buffer.data(), buffer.size(), &found);
+  return found == nullptr ? "" : found->pw_dir;
 }
 
 }  // namespace
 
-PathShortener::PathShortener(const std::string& working_directory, const std::string& home) {
-  for (const auto& [folder, replacement] : {std::pair(working_directory, "."), std::pair(home, "~")}) {
-    const std::string path = without_last_slash(folder);
-    if (path.size() > 1 && path.front() == '/') prefixes_.emplace_back(path, replacement);
-  }
+PathShortener::PathShortener(const std::vector<std::string>& folders, const std::vector<std::string>& homes) {
+  for (const std::string& folder : folders) add(folder, ".");
+  for (const std::string& home : homes) add(home, "~");
   std::stable_sort(prefixes_.begin(), prefixes_.end(), [](const auto& a, const auto& b) { return a.first.size() > b.first.size(); });
 }
 
-PathShortener PathShortener::here() {
+void PathShortener::add(const std::string& folder, const char* replacement) {
   std::error_code code;
+  for (std::filesystem::path path : {std::filesystem::path(folder).lexically_normal(), std::filesystem::weakly_canonical(folder, code)}) {
+    if (!path.has_filename()) path = path.parent_path();
+    if (path.is_absolute() && path.has_relative_path()) prefixes_.emplace_back(path.string(), replacement);
+  }
+}
+
+PathShortener PathShortener::here(std::vector<std::string> folders) {
+  std::error_code code;
+  folders.push_back(std::filesystem::current_path(code).string());
   const char* home = std::getenv("HOME");
-  return {std::filesystem::current_path(code).string(), home == nullptr ? "" : home};
+  return {folders, {home == nullptr ? "" : home, home_of_account()}};
 }
 
 std::string PathShortener::operator()(const std::string& text) const {
+  const std::string_view whole = text;
   std::string result;
   for (size_t i = 0; i < text.size();) {
-    const bool starts = text[i] == '/' && (i == 0 || !is_inside_path(text[i - 1]));
-    const auto prefix = !starts ? prefixes_.end() : std::find_if(prefixes_.begin(), prefixes_.end(), [&](const auto& each) {
-      if (text.compare(i, each.first.size(), each.first) != 0) return false;
-      const size_t end = i + each.first.size();
-      return end == text.size() || text[end] == '/' || !is_inside_path(text[end]);
+    const auto prefix = text[i] != '/' ? prefixes_.end() : std::find_if(prefixes_.begin(), prefixes_.end(), [&](const auto& each) {
+      return whole.substr(i).starts_with(each.first) && may_begin_after(whole.substr(0, i)) &&
+             may_end_before(whole.substr(i + each.first.size()));
     });
     if (prefix == prefixes_.end()) {
       result += text[i++];

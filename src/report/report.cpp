@@ -1,7 +1,5 @@
 #include "report/report.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <map>
 
@@ -21,33 +19,13 @@ namespace fs = std::filesystem;
 constexpr int64_t kContactSheetSide = 1600;
 constexpr int kContactSheetQuality = 78;
 
-std::string title_of(std::span<const fs::path> folders) {
-  std::string title;
-  for (const fs::path& folder : folders) {
-    fs::path path = fs::absolute(folder).lexically_normal();
-    if (!path.has_filename()) path = path.parent_path();
-    title += (title.empty() ? "" : ", ") + path.filename().string();
-  }
-  return title;
-}
-
-/// Below a demo its phases give the order; what they do not name comes after, by name.
-void order_by_phases(const Json& demo, std::vector<Source>& sources) {
-  std::map<std::string, size_t> place;
-  for (const Json& phase : demo.value("phases", Json::array())) place.emplace(phase.value("folder", ""), place.size());
-  const auto place_of = [&](const Source& source) {
-    const auto found = place.find(source.name);
-    return found == place.end() ? place.size() : found->second;
-  };
-  std::stable_sort(sources.begin(), sources.end(), [&](const Source& a, const Source& b) { return place_of(a) < place_of(b); });
-}
-
 /// The recipes as a demo wrote them, without the defaults that a run's own copy spells out; each is named after its phase.
 Json written_recipes(const fs::path& folder, const Json& demo) {
   std::vector<fs::path> files;
   std::error_code code;
   for (fs::directory_iterator entry(folder / "recipes", code), end; !code && entry != end; entry.increment(code)) {
-    if (entry->path().extension() == ".yaml") files.push_back(entry->path());
+    std::error_code ignored;
+    if (entry->path().extension() == ".yaml" && entry->is_regular_file(ignored)) files.push_back(entry->path());
   }
   const auto place_of = [&](const fs::path& file) {
     size_t place = 0;
@@ -67,9 +45,8 @@ Json written_recipes(const fs::path& folder, const Json& demo) {
 
 std::string contact_sheet(const fs::path& demo) {
   const fs::path file = demo / "data" / "contact-sheet.png";
-  std::error_code code;
-  if (!fs::is_regular_file(file, code)) return "";
-  const std::string content = read_file(file);
+  const std::string content = content_or_nothing(file);
+  if (content.empty()) return "";
   try {
     return image_uri(decode_image(std::as_bytes(std::span(content.data(), content.size()))), kContactSheetSide, kContactSheetQuality);
   } catch (const UserError& error) {
@@ -77,21 +54,55 @@ std::string contact_sheet(const fs::path& demo) {
   }
 }
 
-Json read_demo(const fs::path& folder) {
-  const fs::path file = folder / "demo.json";
+fs::path resolved(const fs::path& folder) {
+  std::error_code code;
+  return fs::weakly_canonical(folder, code);
+}
+
+/// A demo as the page shows it; the `folder` of a phase becomes the name that its run or evaluation has there, or stays empty.
+Json read_demo(const Source& source, const std::map<fs::path, std::string>& names) {
+  const fs::path file = source.folder / "demo.json";
+  const auto mistake = [&](const std::string& found) {
+    return UserError("the demo's record cannot be read", {.where = file.string(), .found = found, .fix = "run the demo again"});
+  };
   const Json content = read_json(file);
   try {
-    Json demo{{"seed", content.value("seed", int64_t{0})}, {"phases", content.value("phases", Json::array())}};
+    Json demo{{"name", source.name}, {"seed", content.value("seed", Json(0))}, {"phases", content.value("phases", Json::array())}};
+    if (!demo["seed"].is_number_integer()) throw mistake(std::string("a `seed` of type ") + demo["seed"].type_name());
+    if (!demo["phases"].is_array()) throw mistake(std::string("`phases` of type ") + demo["phases"].type_name());
     for (Json& phase : demo["phases"]) {
-      std::string folder = phase.value("folder", "");
-      while (folder.ends_with('/')) folder.pop_back();
-      phase["folder"] = folder;
+      const std::string folder = phase.value("folder", "");
+      const auto name = folder.empty() ? names.end() : names.find(resolved(source.folder / folder));
+      phase["folder"] = name == names.end() ? "" : name->second;
       phase["name"] = phase.value("name", "");
     }
+    demo["recipes"] = written_recipes(source.folder, demo);
     return demo;
   } catch (const Json::exception& error) {
-    throw UserError("the demo's record cannot be read", {.where = file.string(), .found = error.what(), .fix = "run the demo again"});
+    throw mistake(error.what());
   }
+}
+
+/// The demos, and runs and evaluations in the order of their phases; what these do not name comes after, by name.
+Json read_demos(Sources& sources) {
+  std::map<fs::path, std::string> names;
+  for (const auto* list : {&sources.runs, &sources.evaluations}) {
+    for (const Source& source : *list) names.emplace(resolved(source.folder), source.name);
+  }
+  Json demos = Json::array();
+  std::map<std::string, size_t> places;
+  for (const Source& source : sources.demos) {
+    demos.push_back(read_demo(source, names));
+    for (const Json& phase : demos.back()["phases"]) places.emplace(phase["folder"].get<std::string>(), places.size());
+  }
+  const auto place_of = [&](const Source& source) {
+    const auto found = places.find(source.name);
+    return found == places.end() ? places.size() : found->second;
+  };
+  for (auto* list : {&sources.runs, &sources.evaluations}) {
+    std::stable_sort(list->begin(), list->end(), [&](const Source& a, const Source& b) { return place_of(a) < place_of(b); });
+  }
+  return demos;
 }
 
 }  // namespace
@@ -99,24 +110,18 @@ Json read_demo(const fs::path& folder) {
 ReportSummary write_report(std::span<const fs::path> folders, const fs::path& output) {
   Sources sources = find_sources(folders);
   ReportSummary summary{.file = output.empty() ? folders.front() / "report.html" : output};
-  Json data{{"title", title_of(folders)}, {"date", today_iso_date()}};
-  if (sources.demo) {
-    data["demo"] = read_demo(*sources.demo);
-    order_by_phases(data["demo"], sources.runs);
-    order_by_phases(data["demo"], sources.evaluations);
-    data["recipes"] = written_recipes(*sources.demo, data["demo"]);
-    data["contact_sheet"] = contact_sheet(*sources.demo);
-  }
-  const PathShortener shorten = PathShortener::here();
+  Json data{{"title", sources.title}, {"date", today_iso_date()}, {"demos", read_demos(sources)}};
   Json runs = Json::array();
   for (const Source& source : sources.runs) runs.push_back(read_training_run(source));
   data["runs"] = std::move(runs);
   summary.num_runs = sources.runs.size();
-  shorten.apply(data);
+  PathShortener::here().apply(data);
+  for (size_t i = 0; i < sources.demos.size(); ++i) data["demos"][i]["contact_sheet"] = contact_sheet(sources.demos[i].folder);
 
   size_t num_images = 0;
   for (const Source& source : sources.evaluations) num_images += count_images(source);
   Thumbnails thumbnails(std::min(num_images, 2 * kMaxReportSamples));
+  const PathShortener shorten = PathShortener::here({fs::absolute(summary.file).parent_path().string()});
   Json evaluations = Json::array();
   size_t samples_left = kMaxReportSamples;
   for (const Source& source : sources.evaluations) {

@@ -60,8 +60,10 @@ std::string image_uri(const RgbImage& image, int64_t longest_side, int quality) 
 int64_t Thumbnails::add(const std::filesystem::path& file) {
   const auto [known, is_new] = by_path_.emplace(file.lexically_normal().string(), -1);
   if (!is_new) return known->second;
+  std::error_code code;
   try {
-    known->second = add_content(read_file(file));
+    // A pipe or a device might have no end.
+    if (std::filesystem::is_regular_file(file, code)) known->second = add_content(read_file(file));
   } catch (const UserError&) {
     // The page says that the image is missing; the answer to it still counts.
   }

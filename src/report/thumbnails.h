@@ -24,7 +24,7 @@ class Thumbnails {
   /// `max_images`: how many different files will be asked for at most.
   explicit Thumbnails(size_t max_images, size_t total_bytes = kTotalBytes) : images_left_(max_images), bytes_left_(total_bytes) {}
 
-  /// The image's place in uris(), or -1 where the file is missing or cannot be decoded.
+  /// The image's place in uris(), or -1 where the file is missing, no regular one or cannot be decoded.
   int64_t add(const std::filesystem::path& file);
   const std::vector<std::string>& uris() const { return uris_; }
 

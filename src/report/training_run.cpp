@@ -4,20 +4,12 @@
 #include <map>
 #include <string_view>
 
-#include "base/file.h"
 #include "report/lines.h"
 
 namespace multimeditron {
 namespace {
 
-namespace fs = std::filesystem;
-
 constexpr size_t kMaxEvents = 200;
-
-std::string content_or_nothing(const fs::path& file) {
-  std::error_code code;
-  return fs::is_regular_file(file, code) ? read_file(file) : "";
-}
 
 /// The value of a key at the margin of `recipe.yaml`, which the program itself wrote.
 std::string top_level_value(std::string_view yaml, std::string_view key) {
@@ -108,7 +100,9 @@ Json read_training_run(const Source& source) {
   state = state.substr(0, state.find_first_of("\r\n"));
 
   const std::vector<Json> lines = json_lines(content_or_nothing(source.folder / "metrics.jsonl"));
-  const auto is_step = [](const Json& line) { return !line.contains("event") && line.contains("step") && line["step"].is_number(); };
+  const auto is_step = [](const Json& line) {
+    return !line.contains("event") && line.contains("step") && line["step"].is_number_integer();
+  };
   Curves curves(static_cast<size_t>(std::count_if(lines.begin(), lines.end(), is_step)));
   Json events = Json::array();
   int64_t num_steps = 0, last_step = 0;

@@ -156,19 +156,17 @@ void ExpertTrainer::load() {
     folder_.inherit(state_.micro_batches_per_step, state_.run_start_date);
     optimizer_->load_state(open_optimizer_state(*resume));
     log_.load(*resume, state_);
+    // Other data would be held out: retrieval would be measured on pairs that have been trained on.
     if (state_.dataset_fingerprint != dataset_->fingerprint()) {
-      warn(fmt::format("{}: the data set has changed since this checkpoint was written; the order of its samples may differ",
-                       resume->string()));
+      throw UserError("the data set has changed since this run's last checkpoint",
+                      {.where = recipe_.file.string() + ", key datasets",
+                       .found = "other files than " + resume->string() + " was trained on",
+                       .fix = "put the data back, or start anew with --fresh"});
     }
-    return;
+    check_resumed(state_, *resume, plan_->total_steps(), dataset_->fingerprint());
+  } else {
+    state_ = first_state(folder_, plan_->total_steps(), recipe_.seed, arguments_.seed, recipe_.fingerprint, dataset_->fingerprint());
   }
-  state_.max_steps = plan_->total_steps();
-  state_.micro_batches_per_step = folder_.micro_batches_per_step();
-  state_.seed = recipe_.seed;
-  state_.training_seed = arguments_.seed;
-  state_.recipe_fingerprint = recipe_.fingerprint;
-  state_.dataset_fingerprint = dataset_->fingerprint();
-  state_.run_start_date = folder_.start_date();
 }
 
 void ExpertTrainer::load_data() {
@@ -195,7 +193,9 @@ void ExpertTrainer::load_data() {
                                                            .fix = "add data, or lower `held_out`"});
   }
   sampler_.emplace(static_cast<int64_t>(trained_on_.size()), recipe_.seed, arguments_.seed, pairs_per_step());
-  plan_.emplace([this](int64_t) { return sampler_->batches_per_epoch(); }, 1, arguments_);
+  // A batch cut short by the end of an epoch would be another, easier task: it is left out.
+  const int64_t whole_batches = std::max<int64_t>(1, static_cast<int64_t>(trained_on_.size()) / pairs_per_step());
+  plan_.emplace([whole_batches](int64_t) { return whole_batches; }, 1, arguments_);
   schedule_.emplace(arguments_, plan_->total_steps());
 }
 
@@ -217,23 +217,21 @@ void ExpertTrainer::open_outputs() {
 /// Loss of the batch; its gradient goes to the buckets. Where the batch has several parts, the towers run twice: first without a graph for
 /// the embeddings, whose gradients the loss gives, then part by part with one. The gradient is the whole batch's, the memory a part's.
 double ExpertTrainer::accumulate_gradients(std::span<const Sample> samples) {
-  std::vector<PairBatch> parts;
   const auto size = static_cast<size_t>(arguments_.per_device_train_batch_size);
-  for (size_t first = 0; first < samples.size(); first += size) {
-    parts.push_back(collate(samples.subspan(first, std::min(size, samples.size() - first)), *model_));
-  }
-  const bool cached = parts.size() > 1;
+  const size_t num_parts = (samples.size() + size - 1) / size;
+  const auto part = [&](size_t i) { return collate(samples.subspan(i * size, std::min(size, samples.size() - i * size)), *model_); };
+  const bool cached = num_parts > 1;
   GraphLeaves leaves;
-  const auto embed_with_graph = [&](const PairBatch& part) {
+  const auto embed_with_graph = [&](const PairBatch& batch) {
     leaves = GraphLeaves(*model_);
     const GraphLeaves::Scope scope(leaves);
     const at::AutoGradMode mode(true);
-    return embed(*model_, part);
+    return embed(*model_, batch);
   };
   std::vector<Embeddings> outputs;
   std::vector<at::Tensor> images, texts;
-  for (const PairBatch& part : parts) {
-    outputs.push_back(cached ? embed(*model_, part) : embed_with_graph(part));
+  for (size_t i = 0; i < num_parts; ++i) {
+    outputs.push_back(cached ? embed(*model_, part(i)) : embed_with_graph(part(i)));
     images.push_back(outputs.back().images.detach());
     texts.push_back(outputs.back().texts.detach());
   }
@@ -248,8 +246,8 @@ double ExpertTrainer::accumulate_gradients(std::span<const Sample> samples) {
   }
   const auto grads = torch::autograd::grad({loss}, {all_images, all_texts, scale});
   int64_t first = 0;
-  for (size_t i = 0; i < parts.size(); ++i) {
-    if (cached) outputs[i] = embed_with_graph(parts[i]);
+  for (size_t i = 0; i < num_parts; ++i) {
+    if (cached) outputs[i] = embed_with_graph(part(i));
     const int64_t count = outputs[i].images.size(0);
     leaves.backward({outputs[i].images, outputs[i].texts}, {grads[0].narrow(0, first, count), grads[1].narrow(0, first, count)});
     outputs[i] = {};
@@ -287,7 +285,8 @@ std::optional<Retrieval> ExpertTrainer::retrieval() {
     const auto first = held_out_.begin() + number * static_cast<std::ptrdiff_t>(size);
     return std::vector<int64_t>(first, first + std::min(static_cast<std::ptrdiff_t>(size), held_out_.end() - first));
   };
-  Loader loader(*builder_, *dataset_, rows_of, 0, static_cast<int64_t>(batches), loader_threads(arguments_), 2, *quarantine_);
+  Quarantine unusable({}, 1);  // what is held out may be bad without harm to the training
+  Loader loader(*builder_, *dataset_, rows_of, 0, static_cast<int64_t>(batches), loader_threads(arguments_), 2, unusable);
   std::vector<at::Tensor> images, texts;
   std::vector<int64_t> caption_of;
   std::map<std::vector<int64_t>, int64_t> captions;
@@ -338,7 +337,11 @@ void ExpertTrainer::run() {
   const LoopResult result = run_steps({arguments_, *plan_, folder_, *optimizer_, *metrics_, progress_, state_, log_}, hooks);
   std::vector<std::pair<std::string, std::string>> rows;
   rows.emplace_back("steps", fmt::format("{} in {}", state_.step - first_step, format_duration(result.seconds)));
-  rows.emplace_back("loss", fmt::format("{:.4f} in the last step", result.last_loss));
+  if (state_.step > first_step) rows.emplace_back("loss", fmt::format("{:.4f} in the last step", result.last_loss));
+  if (quarantine_->count() > 0) {
+    rows.emplace_back("left out", fmt::format("{} bad pair{}, listed in {}", quarantine_->count(), quarantine_->count() == 1 ? "" : "s",
+                                              (folder_.path() / "quarantine.jsonl").string()));
+  }
   if (const auto found = retrieval()) {
     metrics_->event("retrieval", to_json(*found));
     metrics_->sync();

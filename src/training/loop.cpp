@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/process.h"
 #include "base/signals.h"
 #include "models/config_reader.h"
@@ -93,15 +94,41 @@ void take_step(Optimizer& optimizer, const LearningRateSchedule& schedule, const
                StepRecord& record) {
   record.grad_norm = optimizer.gradient_norm();
   if (!std::isfinite(record.loss) || !std::isfinite(record.grad_norm)) {
-    throw UserError("the training has diverged",
-                    {.where = fmt::format("step {} of {}", step + 1, record.total_steps),
-                     .found = fmt::format("loss {}, gradient norm {}", record.loss, record.grad_norm),
-                     .fix = "lower `learning_rate`, add `warmup_steps`, or look at the samples of this step with `logging_level: micro`"});
+    throw UserError(
+        "the training has diverged",
+        {.where = fmt::format("step {} of {}", step + 1, record.total_steps),
+         .found = fmt::format("loss {}, gradient norm {}", record.loss, record.grad_norm),
+         .fix = "lower `learning_rate`, add `warmup_steps`, or look at the samples of this step (`logging_level: micro` of `train`)"});
   }
   const double clip = arguments.max_grad_norm > 0 ? std::min(1.0, arguments.max_grad_norm / (record.grad_norm + 1e-6)) : 1.0;
   const double factor = schedule.factor(step);
   optimizer.step(step + 1, factor, clip);
   record.learning_rate = arguments.learning_rate * factor;
+}
+
+TrainingState first_state(const RunFolder& folder, int64_t total_steps, int64_t seed, int64_t training_seed,
+                          const std::string& recipe_fingerprint, const std::string& dataset_fingerprint) {
+  TrainingState state;
+  state.max_steps = total_steps;
+  state.micro_batches_per_step = folder.micro_batches_per_step();
+  state.seed = seed;
+  state.training_seed = training_seed;
+  state.recipe_fingerprint = recipe_fingerprint;
+  state.dataset_fingerprint = dataset_fingerprint;
+  state.run_start_date = folder.start_date();
+  return state;
+}
+
+void check_resumed(const TrainingState& state, const fs::path& checkpoint, int64_t total_steps, const std::string& dataset_fingerprint) {
+  if (state.dataset_fingerprint != dataset_fingerprint) {
+    warn(fmt::format("{}: the data set has changed since this checkpoint was written; the order of its samples may differ",
+                     checkpoint.string()));
+  }
+  if (state.max_steps == total_steps) return;
+  throw UserError("the checkpoint belongs to a run of another length",
+                  {.where = checkpoint.string(),
+                   .found = fmt::format("{} steps in all; this recipe and data set make {}", state.max_steps, total_steps),
+                   .fix = "use the recipe and the data of the first launch, or start anew with --fresh"});
 }
 
 void store_quarantine(const Quarantine& quarantine, TrainingState& state) {

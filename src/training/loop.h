@@ -45,6 +45,14 @@ LoopResult run_steps(const LoopParts& parts, const LoopHooks& hooks);
 void take_step(Optimizer& optimizer, const LearningRateSchedule& schedule, const TrainingArguments& arguments, int64_t step,
                StepRecord& record);
 
+/// The state of a run that begins: what later launches compare themselves with.
+TrainingState first_state(const RunFolder& folder, int64_t total_steps, int64_t seed, int64_t training_seed,
+                          const std::string& recipe_fingerprint, const std::string& dataset_fingerprint);
+/// Compares a resumed run's state with what this launch makes of recipe and data. Throws UserError for another number of steps; of changed
+/// data of the same length it warns.
+void check_resumed(const TrainingState& state, const std::filesystem::path& checkpoint, int64_t total_steps,
+                   const std::string& dataset_fingerprint);
+
 /// Where the list of bad samples stands goes with a checkpoint. Read back for another folder's run, only the counts hold.
 void store_quarantine(const Quarantine& quarantine, TrainingState& state);
 Quarantine::Position stored_quarantine(const TrainingState& state, bool same_folder);

@@ -10,7 +10,8 @@ namespace {
 
 constexpr int64_t kFew = 5;
 
-/// Shares of the rows of `similarity` [N, N] where fewer than one, and fewer than five, are nearer than the nearest right one.
+/// Shares of the rows of `similarity` [N, N] where no wrong one, and fewer than five, are as near as the nearest right one. So a CLIP that
+/// gives everything the same place, or none, finds nothing.
 std::pair<double, double> hits(const at::Tensor& similarity, const std::vector<int64_t>& caption_of) {
   const int64_t count = similarity.size(0);
   const at::Tensor rows = similarity.contiguous();
@@ -21,9 +22,10 @@ std::pair<double, double> hits(const at::Tensor& similarity, const std::vector<i
     for (int64_t j = 0; j < count; ++j) {
       if (caption_of[j] == caption_of[i]) best = std::max(best, row[j]);
     }
-    const auto nearer = std::count_if(row, row + count, [&](float other) { return other > best; });
-    first += nearer == 0;
-    among_few += nearer < kFew;
+    int64_t as_near = 0;
+    for (int64_t j = 0; j < count; ++j) as_near += caption_of[j] != caption_of[i] && !(row[j] < best);
+    first += as_near == 0;
+    among_few += as_near < kFew;
   }
   const double share = 1.0 / static_cast<double>(std::max<int64_t>(count, 1));
   return {static_cast<double>(first) * share, static_cast<double>(among_few) * share};

@@ -96,24 +96,9 @@ void Trainer::load() {
   if (resume) {
     optimizer_->load_state(open_optimizer_state(*resume));
     log_.load(*resume, state_);
-    if (state_.dataset_fingerprint != dataset_->fingerprint()) {
-      warn(fmt::format("{}: the data set has changed since this checkpoint was written; the order of its samples may differ",
-                       resume->string()));
-    }
-    if (state_.max_steps != plan_->total_steps()) {
-      throw UserError("the checkpoint belongs to a run of another length",
-                      {.where = resume->string(),
-                       .found = fmt::format("{} steps in all; this recipe and data set make {}", state_.max_steps, plan_->total_steps()),
-                       .fix = "use the recipe and the data of the first launch, or start anew with --fresh"});
-    }
+    check_resumed(state_, *resume, plan_->total_steps(), dataset_->fingerprint());
   } else {
-    state_.max_steps = plan_->total_steps();
-    state_.micro_batches_per_step = folder_.micro_batches_per_step();
-    state_.seed = recipe_.seed;
-    state_.training_seed = arguments_.seed;
-    state_.recipe_fingerprint = recipe_.fingerprint;
-    state_.dataset_fingerprint = dataset_->fingerprint();
-    state_.run_start_date = folder_.start_date();
+    state_ = first_state(folder_, plan_->total_steps(), recipe_.seed, arguments_.seed, recipe_.fingerprint, dataset_->fingerprint());
   }
 }
 

@@ -30,6 +30,19 @@ TEST(File, AtomicWriteThatFailsLeavesNoTemporaryFile) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);
 }
 
+TEST(File, APathBelowAFolderDoesNotLeaveIt) {
+  const TemporaryFolder folder;
+  const std::filesystem::path base = std::filesystem::canonical(folder.path());
+  EXPECT_EQ(path_below(base, "a/../b.png"), base / "a/../b.png");
+  EXPECT_EQ(path_below(base, base / "b.png"), base / "b.png");
+  std::filesystem::create_symlink("/dev", base / "link");
+  for (const char* path : {"../b.png", "/dev/null", "link/null"})
+    EXPECT_USER_ERROR(path_below(base, path), "leaves its folder", path, base.string());
+  std::filesystem::create_symlink(base / "circle", base / "circle");
+  EXPECT_USER_ERROR(path_below(base, "circle/b.png"), "cannot find a file", "circle");
+  EXPECT_USER_ERROR(path_below(base, std::string(5000, 'x')), "cannot find a file", "xxx");
+}
+
 TEST(File, MissingFilesAndFoldersAreNamed) {
   const TemporaryFolder folder;
   EXPECT_USER_ERROR(read_file(folder / "none"), "none", "No such file", "check the path");

@@ -165,6 +165,7 @@ TEST_F(EvaluateCommandTest, ATaskOfADataRootIsFoundByItsName) {
   const auto result = evaluate({"--tasks", "test", "--data-root", folder.path(), "--limit", "1", "--quiet"});
   EXPECT_EQ(result.code, 0) << result.err;
   EXPECT_EQ(results()["test"]["exact_match"]["overall"]["n"], 1);
+  EXPECT_EQ(results()["test"]["data_root"], folder.path().string());
   EXPECT_EQ(result.out.find("answers"), std::string::npos) << "quiet: " << result.out;
 }
 

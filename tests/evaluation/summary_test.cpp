@@ -75,6 +75,30 @@ TEST(Summary, WithoutBaselinesOnlyTheMajorityStandsBesideTheModel) {
   EXPECT_TRUE(baselines["differences"].contains("model-majority"));
 }
 
+TEST(Summary, ARowThatMetNoOtherImageDoesNotCountAsSwapped) {
+  std::vector<RowAnswers> answers = small_answers();
+  answers[3].swapped.reset();  // right when swapped, so that leaving it out shows
+  answers[3].swapped_images.reset();
+  const TaskSummary summary = summarise(small_task(), answers, 0);
+  EXPECT_EQ(summary.overall.model.n, 7);
+  EXPECT_EQ(summary.overall.swapped.n, 6);
+  EXPECT_NEAR(summary.overall.swapped.percent, 100.0 / 6, 1e-9) << "only the row without an image is right";
+  EXPECT_EQ(summary.overall.lead_over_swapped.n, 6);
+  EXPECT_NEAR(summary.overall.lead_over_swapped.percent, 400.0 / 6, 1e-9) << "rows 1, 2, 3 and 6";
+}
+
+TEST(Summary, RowsThatShareAnImageAreOneClusterThroughOthersToo) {
+  std::vector<TaskRow> rows = {row("a", "k", "1"), row("b", "k", "1"), row("c", "k", "1"),
+                               row("", "k", "1"),  row("d", "k", "1"), row("", "k", "1")};
+  rows[2].images.push_back(rows[1].images[0]);                       // c and b
+  rows[4].images.insert(rows[4].images.begin(), rows[2].images[0]);  // d with c, and so with b
+  const std::vector<std::string> labels = clusters_of(rows);
+  EXPECT_EQ(labels[1], labels[2]);
+  EXPECT_EQ(labels[1], labels[4]);
+  for (const size_t other : {1U, 3U, 5U}) EXPECT_NE(labels[0], labels[other]);
+  EXPECT_NE(labels[3], labels[5]) << "rows without images have nothing in common";
+}
+
 TEST(Predictions, ALineARowWithWhatEveryContenderSaid) {
   const std::string lines = predictions_jsonl(small_task(), small_answers());
   std::vector<Json> rows;

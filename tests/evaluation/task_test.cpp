@@ -107,8 +107,8 @@ TEST_F(TaskTest, RowsWhoseImageCannotBeReadAreListedAndNotAsked) {
   EXPECT_EQ(last, 4);
   EXPECT_EQ(total, 4);
   ASSERT_EQ(task.rows.size(), 3U);
-  EXPECT_EQ(task.rows[0].cluster(), task.rows[1].cluster()) << "equal bytes are one image";
-  EXPECT_NE(task.rows[0].cluster(), task.rows[2].cluster());
+  EXPECT_EQ(task.rows[0].images[0].content, task.rows[1].images[0].content) << "equal bytes are one image";
+  EXPECT_TRUE(task.rows[2].images.empty());
   ASSERT_EQ(task.unusable.size(), 2U);
   EXPECT_EQ(task.unusable[0].id, "gone");
   EXPECT_EQ(task.unusable[0].line, 3);

@@ -170,6 +170,28 @@ TEST(Generation, AStopTokenEndsASequenceAndIsReported) {
   for (size_t i = 0; i < results.size(); ++i) EXPECT_EQ(streamed[i], results[i].ids);
 }
 
+/// A prompt that nearly fills the model's positions does not shorten its neighbours' answers.
+TEST(Generation, EachSequenceMayGoOnToTheModelsLastPosition) {
+  Prompts prompts("case_two");
+  const auto free = generate(prompts.model(), prompts.samples, greedy(20));
+  size_t longest = 0;
+  for (const Sample& sample : prompts.samples) longest = std::max(longest, sample.text.input_ids.size());
+  const auto positions = static_cast<int64_t>(longest) + 3;
+  const_cast<ModelConfig&>(prompts.model().config()).llm.max_position_embeddings = positions;
+  const auto bound = generate(prompts.model(), prompts.samples, greedy(20));
+  bool some_shorter = false, some_whole = false;
+  for (size_t i = 0; i < bound.size(); ++i) {
+    const int64_t room = positions - static_cast<int64_t>(prompts.samples[i].text.input_ids.size());
+    const auto expected = static_cast<size_t>(std::min<int64_t>(20, room));
+    ASSERT_EQ(bound[i].ids.size(), expected);
+    EXPECT_TRUE(std::equal(bound[i].ids.begin(), bound[i].ids.end(), free[i].ids.begin())) << i;
+    (expected < 20 ? some_shorter : some_whole) = true;
+  }
+  EXPECT_TRUE(some_shorter);
+  EXPECT_TRUE(some_whole) << "the case's prompts are too much alike";
+  EXPECT_EQ(generate(prompts.model(), prompts.samples, greedy(INT64_MAX / 2)).size(), prompts.samples.size());
+}
+
 TEST(Generation, NothingIsGeneratedWhereNothingIsAsked) {
   Prompts prompts("case_qwen3_clip");
   EXPECT_TRUE(generate(prompts.model(), {}, greedy(4)).empty());

@@ -21,7 +21,7 @@ ARROWS = {
     "training": {"base", "recipe", "text", "image", "data", "checkpoint", "tracking", "models"},
     "generation": {"base", "recipe", "text", "image", "data", "checkpoint", "tracking", "models", "training"},
     "evaluation": {"base", "recipe", "text", "image", "data", "checkpoint", "tracking", "models", "training", "generation"},
-    "report": {"base", "image", "tracking"},
+    "report": {"base", "image"},
     "cli": {"base", "recipe", "text", "image", "data", "checkpoint", "tracking", "models", "training", "generation", "evaluation", "report"},
 }
 # LibTorch costs 0.3 s to load and seconds to compile: these see it, and of cli/ only the engine.

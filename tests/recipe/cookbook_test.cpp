@@ -173,6 +173,40 @@ TEST_P(Cookbook, EffectiveRecipeReadsBackAsTheSame) {
   EXPECT_EQ(second.fingerprint, first.fingerprint);
 }
 
+/// The recipe that comes with the program: recipes/sft/moe/attn/pep/stage1_alignment.yaml for attn_pep_1.
+std::filesystem::path shipped(std::string name, int stage) {
+  name.resize(name.size() - 2);
+  if (std::string(name).find("clip") == std::string::npos) {
+    name.replace(name.find('_'), 1, "/");
+    name = "moe/" + name;
+  } else {
+    name = "single_clip/" + name;
+  }
+  return std::filesystem::path(TEST_DATA) / "../../recipes/sft" / name / (stage == 1 ? "stage1_alignment.yaml" : "stage2_end2end.yaml");
+}
+
+std::string without_last_slashes(std::string text) {
+  for (size_t at; (at = text.find("/\n")) != std::string::npos;) text.erase(at, 1);
+  return text;
+}
+
+TEST_P(Cookbook, TheShippedRecipeSaysTheSame) {
+  const Variable storage("STORAGE_ROOT", "/data"), models("MODEL_ROOT", "/models");
+  const Row& row = GetParam();
+  // Names of folders are compared below.
+  const std::vector<std::string> names{"base_model=m", "training_args.output_dir=o", "training_args.run_name=r"};
+  const auto file = shipped(row.name, row.stage);
+  EXPECT_EQ(without_last_slashes(load_recipe(file, names).effective_yaml), without_last_slashes(load(text_of(row), names).effective_yaml));
+  const Recipe recipe = load_recipe(file, {});
+  EXPECT_TRUE(recipe.training_args.output_dir.starts_with(row.stage == 1 ? "/models/freeze/" : "/models/unfreeze/"));
+  if (row.stage == 1) {
+    EXPECT_EQ(recipe.base_model, "");
+    return;
+  }
+  const std::string stage1 = load_recipe(shipped(row.name, 1), {}).training_args.output_dir;
+  EXPECT_EQ(without_last_slashes(stage1 + "\n"), recipe.base_model + "\n") << "stage 2 goes on from stage 1's run";
+}
+
 INSTANTIATE_TEST_SUITE_P(Recipes, Cookbook, ::testing::ValuesIn(kRows), [](const auto& info) { return std::string(info.param.name); });
 
 // What PyYAML makes of it: a scalar of two lines, which the second `generalist_idx` replaces.

@@ -139,7 +139,7 @@ def main():
     for epoch in range(3):
         order = torch.randperm(len(trained_on), generator=torch.Generator().manual_seed(TRAINING_SEED + epoch)).tolist()
         order = [trained_on[shuffle_order[i]] for i in order]
-        batches += [order[i : i + BATCH] for i in range(0, len(order), BATCH)]
+        batches += [order[i : i + BATCH] for i in range(0, len(order) - BATCH + 1, BATCH)]
 
     def is_decayed(name, parameter):
         return not (name.endswith("bias") or "norm" in name or name == "logit_scale")

@@ -1,6 +1,8 @@
 #include "report/report.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <fstream>
 
@@ -190,15 +192,61 @@ TEST(Report, ADemosPhasesOrderItsRuns) {
   write_evaluation(folder / "evaluation", folder / "data");
   write_run(folder / "alignment.old-1", kSteps, "interrupted");
   const Json data = report_of({folder.path()});
-  EXPECT_EQ(data["demo"]["seed"], 7);
-  EXPECT_EQ(data["demo"]["phases"][2]["folder"], "alignment");
+  ASSERT_EQ(data["demos"].size(), 1U);
+  const Json& demo = data["demos"][0];
+  EXPECT_EQ(demo["seed"], 7);
+  std::vector<std::string> folders;
+  for (const Json& phase : demo["phases"]) folders.push_back(phase["folder"]);
+  EXPECT_EQ(folders, (std::vector<std::string>{"", "warmup", "alignment", "evaluation"}));
   std::vector<std::string> names;
   for (const Json& run : data["runs"]) names.push_back(run["name"]);
   EXPECT_EQ(names, (std::vector<std::string>{"warmup", "alignment", "extra"}));
-  EXPECT_EQ(data["recipes"], Json::parse(R"([{"name": "recipes/warmup.yaml", "recipe": "# as written\n"},
-                                              {"name": "recipes/alignment.yaml", "recipe": "# the same\n"}])"));
-  EXPECT_TRUE(data["contact_sheet"].get<std::string>().starts_with("data:image/"));
+  EXPECT_EQ(demo["recipes"], Json::parse(R"([{"name": "recipes/warmup.yaml", "recipe": "# as written\n"},
+                                          {"name": "recipes/alignment.yaml", "recipe": "# the same\n"}])"));
+  EXPECT_TRUE(demo["contact_sheet"].get<std::string>().starts_with("data:image/"));
   EXPECT_EQ(data["evaluations"].size(), 1U);
+}
+
+TEST(Report, EveryDemoFindsItsOwnRunsAmongOthers) {
+  const TemporaryFolder folder;
+  for (const char* name : {"one", "two"}) {
+    for (const char* run : {"runs/second", "runs/first"}) write_run(folder / name / run, kSteps, "finished");
+    write(folder / name / "demo.json", R"({"seed": 1, "phases": [{"name": "first", "folder": "runs/first"}, {"name": "second",)"
+                                       R"( "folder": "runs/second"}, {"name": "none", "folder": "runs/none"}]})");
+  }
+  write_run(folder / "again", kSteps, "finished");
+  const auto names_of = [](const Json& runs) {
+    std::vector<std::string> names;
+    for (const Json& run : runs) names.push_back(run["name"]);
+    return names;
+  };
+  const auto folders_of = [](const Json& demo) {
+    std::vector<std::string> folders;
+    for (const Json& phase : demo["phases"]) folders.push_back(phase["folder"]);
+    return folders;
+  };
+  const std::vector<std::string> first{"one/runs/first", "one/runs/second", ""}, second{"two/runs/first", "two/runs/second", ""};
+  const Json given = report_of({folder / "again", folder / "one", folder / "two/"});
+  EXPECT_EQ(names_of(given["demos"]), (std::vector<std::string>{"one", "two"}));
+  EXPECT_EQ(folders_of(given["demos"][0]), first);
+  EXPECT_EQ(folders_of(given["demos"][1]), second);
+  EXPECT_EQ(names_of(given["runs"]), (std::vector<std::string>{first[0], first[1], second[0], second[1], "again"}));
+  const Json above = report_of({folder.path()}, folder / "page.html");  // the runs lie three levels below it
+  EXPECT_EQ(folders_of(above["demos"][0]), first);
+  EXPECT_EQ(folders_of(above["demos"][1]), second);
+  // A run that is given by itself as well stands once, and is still its demo's.
+  const Json twice = report_of({folder / "one/runs/second", folder / "one"}, folder / "page.html");
+  EXPECT_EQ(names_of(twice["runs"]), (std::vector<std::string>{"one/runs/first", "second"}));
+  EXPECT_EQ(folders_of(twice["demos"][0]), (std::vector<std::string>{"one/runs/first", "second", ""}));
+}
+
+TEST(Report, FoldersOfOneNameAreNamedWithTheirParents) {
+  const TemporaryFolder folder;
+  for (const char* name : {"a/stage", "b/stage"}) write_run(folder / name, kSteps, "finished");
+  const Json data = report_of({folder / "a/stage", folder / "b/stage"});
+  EXPECT_EQ(data["title"], "a/stage, b/stage");
+  EXPECT_EQ(data["runs"][0]["name"], "a/stage");
+  EXPECT_EQ(data["runs"][1]["name"], "b/stage");
 }
 
 TEST(Report, SeveralFoldersAreToldApartByTheirNames) {
@@ -209,6 +257,70 @@ TEST(Report, SeveralFoldersAreToldApartByTheirNames) {
   std::vector<std::string> names;
   for (const Json& run : data["runs"]) names.push_back(run["name"]);
   EXPECT_EQ(names, (std::vector<std::string>{"a/stage1", "a/stage2", "b"}));
+}
+
+// A prediction's image is a name from outside: what it leads to is read only where it is a file below the task's folder.
+TEST(Report, ImagesOutsideTheTasksFolderAndPipesAreMissing) {
+  const TemporaryFolder folder;
+  write_evaluation(folder / "evaluation", folder / "data");
+  write(folder / "secret.png", encode_png(noise(10, 10, 3)));
+  fs::create_symlink(folder / "secret.png", folder / "data/link.png");
+  ASSERT_EQ(::mkfifo((folder / "data/pipe.png").c_str(), 0600), 0);
+  const std::vector<std::string> names{"../secret.png",        (folder / "secret.png").string(), "link.png", "pipe.png", "/dev/zero",
+                                       std::string(5000, 'x'), (folder / "data/a.png").string(), "./a.png"};
+  std::string lines;
+  for (const std::string& name : names) lines += Json{{"id", name}, {"image", name}, {"score", 1}}.dump() + "\n";
+  write(folder / "evaluation/predictions-test.jsonl", lines);
+  const auto images = [&] {
+    std::vector<int> places;
+    const Json data = report_of({folder / "evaluation"});
+    for (const Json& sample : data["evaluations"][0]["samples"]) places.push_back(sample["image"]);
+    return places;
+  };
+  EXPECT_EQ(images(), (std::vector<int>{-1, -1, -1, -1, -1, -1, 0, 0}));
+  // `--data-root` lets them lie anywhere below it.
+  Json results = read_json(folder / "evaluation/results.json");
+  results["test"]["data_root"] = folder.path().string();
+  write(folder / "evaluation/results.json", results.dump());
+  EXPECT_EQ(images(), (std::vector<int>{0, 0, 0, -1, -1, -1, 1, 1}));
+}
+
+TEST(Report, PipesInTheFoldersAreNotWaitedFor) {
+  const TemporaryFolder folder;
+  write_evaluation(folder / "evaluation", folder / "data");
+  write_run(folder / "run", kSteps, "finished");
+  write(folder / "demo.json", "{}");
+  fs::create_directory(folder / "recipes");
+  for (const char* name : {"evaluation/attention-test.json", "evaluation/predictions-test.jsonl", "run/recipe.yaml"})
+    fs::remove(folder / name);
+  for (const char* name : {"evaluation/attention-test.json", "evaluation/predictions-test.jsonl", "run/recipe.yaml", "recipes/x.yaml"})
+    ASSERT_EQ(::mkfifo((folder / name).c_str(), 0600), 0) << name;
+  const Json data = report_of({folder.path()});
+  EXPECT_EQ(data["evaluations"][0]["num_samples"], 0);
+  EXPECT_EQ(data["runs"][0]["recipe"], "");
+  EXPECT_TRUE(data["demos"][0]["recipes"].empty());
+}
+
+TEST(Report, NumbersBeyondEveryRunAreNoSteps) {
+  const TemporaryFolder folder;
+  write_run(folder / "run", kSteps + R"({"step":1e300,"loss":1})" + "\n" + R"({"step":1e999,"loss":1})" + "\n", "finished");
+  EXPECT_EQ(report_of({folder / "run"})["runs"][0]["totals"]["last_step"], 2);
+  write(folder / "demo.json", R"({"seed": 1e300})");
+  EXPECT_USER_ERROR(write_report(std::vector<fs::path>{folder.path()}), "the demo's record cannot be read", "demo.json", "seed");
+  write(folder / "demo.json", R"({"phases": {"a": {}}})");
+  EXPECT_USER_ERROR(write_report(std::vector<fs::path>{folder.path()}), "the demo's record cannot be read", "demo.json", "phases");
+}
+
+// The page's script takes texts for texts.
+TEST(Report, ThingsWhereTextsShouldBeBecomeTexts) {
+  const TemporaryFolder folder;
+  write_evaluation(folder / "evaluation", folder / "data");
+  write(folder / "evaluation/predictions-test.jsonl",
+        R"({"question": {"toString": 1}, "answer": ["a", 2], "reference": [[1]], "score": 1})");
+  const Json sample = report_of({folder / "evaluation"})["evaluations"][0]["samples"][0];
+  EXPECT_EQ(sample["question"], R"({"toString":1})");
+  EXPECT_EQ(sample["answer"], Json({"a", 2}));
+  EXPECT_EQ(sample["reference"], "[[1]]");
 }
 
 // An answer is whatever a model says: it may neither end the block it stands in nor come out changed.
@@ -249,6 +361,15 @@ TEST(Report, PathsOfTheUsersHomeAreShortened) {
   EXPECT_EQ(report_of({folder / "run"})["runs"][0]["recipe"], "base_llm: models/llm\n");
 }
 
+TEST(Report, AModelBelowThePagesFolderCountsFromThere) {
+  const TemporaryFolder folder;
+  write_evaluation(folder / "evaluation", folder / "data");
+  Json results = read_json(folder / "evaluation/results.json");
+  results["test"]["model"] = (folder / "runs/end2end/checkpoint-3").string();
+  write(folder / "evaluation/results.json", results.dump());
+  EXPECT_EQ(report_of({folder.path()})["evaluations"][0]["model"], "runs/end2end/checkpoint-3");
+}
+
 TEST(Report, AFolderWithoutARunIsTheUsersMistake) {
   const TemporaryFolder folder;
   fs::create_directory(folder / "empty");
@@ -272,7 +393,23 @@ TEST(Report, FilesThatAreNotWhatTheyShouldBeAreNamed) {
   EXPECT_USER_ERROR(report(), "a task without scores", "results.json, task `test`");
   write_evaluation(folder / "evaluation", folder / "data");
   write(folder / "evaluation/attention-test.json", R"({"samples": [{"id": "1", "grid": [2, 2], "weights": [1]}]})");
-  EXPECT_USER_ERROR(report(), "attention weights that do not fill their grid", "attention-test.json, sample `1`", "1 weights", "[2,2]");
+  EXPECT_USER_ERROR(report(), "an attention map that cannot be drawn", "attention-test.json, sample `1`", "1 weights", "[2,2]");
+  const std::pair<const char*, const char*> maps[] = {{R"("grid": [4294967296, 4294967296], "weights": [])", "`grid`"},
+                                                      {R"("grid": [1e300, 1], "weights": [1])", "`grid`"},
+                                                      {R"("grid": [-1, -1], "weights": [1])", "`grid`"},
+                                                      {R"("grid": {"a": 1, "b": 1}, "weights": [1])", "`grid`"},
+                                                      {R"("grid": [1, 1], "weights": [1e300])", "weights"},
+                                                      {R"("grid": [1, 1], "weights": [null])", "weights"},
+                                                      {R"("grid": [1, 1], "weights": [-0.5])", "weights"},
+                                                      {R"("grid": [1, 1], "weights": [1], "region": [0, 0, 1])", "`region`"},
+                                                      {R"("grid": [1, 1], "weights": [1], "region": [0, 0, 1e300, 1])", "`region`"},
+                                                      {R"("grid": [1, 1], "weights": [1], "region": [0.5, 0, 0.5, 1])", "`region`"},
+                                                      {R"("grid": [1, 1], "weights": [1], "region": "all")", "`region`"}};
+  for (const auto& [map, found] : maps) {
+    write(folder / "evaluation/attention-test.json", fmt::format(R"({{"samples": [{{"id": "7", {}}}]}})", map));
+    EXPECT_USER_ERROR(report(), "an attention map that cannot be drawn", "attention-test.json, sample `7`", found,
+                      "multimeditron evaluate");
+  }
   write(folder / "evaluation/attention-test.json", R"({"samples": [{"id": "1"}]})");
   EXPECT_USER_ERROR(report(), "an evaluation's files cannot be read", "evaluation");
   write_run(folder / "run", kSteps, "finished");

@@ -67,6 +67,7 @@ TEST_F(ThumbnailsTest, WhatCannotBeReadIsMinusOne) {
   EXPECT_EQ(thumbnails.add(folder / "text.png"), -1);
   EXPECT_EQ(thumbnails.add(folder / "missing.png"), -1);
   EXPECT_EQ(thumbnails.add(folder.path()), -1);
+  EXPECT_EQ(thumbnails.add("/dev/zero"), -1);
   EXPECT_TRUE(thumbnails.uris().empty());
 }
 

@@ -6,6 +6,7 @@
 #include "generation/parity_report.h"
 #include "models/tensors.h"
 #include "run_case.h"
+#include "training/retrieval.h"
 
 namespace multimeditron::testing {
 namespace {
@@ -134,6 +135,107 @@ TEST(Expert, TellsMistakes) {
   write_file_atomic(broken / "config.json", config.dump());
   expect({"clip_name=" + broken.string()}, {"wrong shape", "[20, 24] where [10, 24] was expected"});
   EXPECT_FALSE(fs::exists(out / "expert/run.json"));
+}
+
+/// Other data would be held out: that is a mistake, not a warning.
+TEST(Expert, ARunDoesNotGoOnWithOtherData) {
+  const TemporaryFolder out;
+  const fs::path pairs = out / "pairs";
+  fs::copy(kRoot / "pairs", pairs, fs::copy_options::recursive);
+  const std::vector<std::string> overrides{"datasets.0.packed_path=" + pairs.string(), "training_args.save_strategy=steps",
+                                           "training_args.save_steps=2"};
+  ASSERT_EQ(train_expert(out.path(), overrides).code, 0);
+  fs::remove_all(out / "expert/checkpoint-5");
+  write_file_atomic(out / "expert/STATE", "running\n");
+  Json state = read_json(pairs / "state.json");
+  state["_fingerprint"] = "another";
+  write_file_atomic(pairs / "state.json", state.dump());
+  const Result result = train_expert(out.path(), overrides);
+  EXPECT_EQ(result.code, 2) << result.out;
+  EXPECT_NE(result.err.find("the data set has changed"), std::string::npos) << result.err;
+  EXPECT_TRUE(fs::exists(out / "expert/checkpoint-4"));
+}
+
+/// Similarities that say nothing find nothing: where all pairs lie in one place, or where there are no numbers.
+TEST(Retrieval, TiesAndNoNumbersFindNothing) {
+  const std::vector<int64_t> captions{0, 1, 2, 3, 4, 5};
+  const at::Tensor same = at::ones({6, 4}) / 2, none = at::full({6, 4}, std::nan(""));
+  for (const at::Tensor& images : {same, none}) {
+    const Retrieval found = measure_retrieval(images, images, captions);
+    EXPECT_EQ(found.image_to_text_r1, 0);
+    EXPECT_EQ(found.image_to_text_r5, 0);
+    EXPECT_EQ(found.text_to_image_r1, 0);
+    EXPECT_EQ(found.text_to_image_r5, 0);
+  }
+  const at::Tensor apart = at::eye(6);
+  EXPECT_EQ(measure_retrieval(apart, apart, captions).image_to_text_r1, 1);
+  const at::Tensor three = at::eye(3).repeat({2, 1});  // each place twice; whoever shares a place also shares the caption
+  EXPECT_EQ(measure_retrieval(three, three, {0, 1, 2, 0, 1, 2}).text_to_image_r1, 1);
+  EXPECT_EQ(measure_retrieval(three, three, captions).text_to_image_r1, 0);
+}
+
+/// The temperature stays below 100 (arXiv:2103.00020, 2.5), however it is pushed.
+TEST(Expert, TheTemperatureStaysInItsBounds) {
+  const TemporaryFolder out;
+  const fs::path clip = out / "clip";
+  fs::copy(kRoot / "clip", clip, fs::copy_options::recursive);
+  ASSERT_EQ(train_expert(out.path(), {"clip_name=" + clip.string(), "training_args.learning_rate=10", "training_args.max_grad_norm=0",
+                                      "training_args.lr_scheduler_type=constant"})
+                .code,
+            0);
+  const SafetensorsReader reader(last_checkpoint(out.path()));
+  EXPECT_LE(to_tensor(*reader.find("logit_scale")).item<double>(), std::log(100.0) + 1e-6);
+}
+
+/// Pairs that cannot be used are left out and listed with their reason; long captions are cut.
+TEST(Expert, BadPairsAreListedAndTheOthersTrained) {
+  const TemporaryFolder out;
+  const fs::path image = fs::path(TEST_DATA) / "image/png-grey-8.png";
+  fs::copy_file(image, out / "a.png");
+  std::string rows;
+  const auto add = [&](const Json& text, const std::vector<std::string>& images) {
+    Json row = {{"text", text}, {"modalities", Json::array()}};
+    for (const std::string& name : images) row["modalities"].push_back({{"type", "image"}, {"value", name}});
+    rows += row.dump() + "\n";
+  };
+  for (int i = 0; i < 12; ++i)
+    add("a grey picture, number " + std::to_string(i) + ", with a long caption that is cut to a few tokens", {"a.png"});
+  add("", {"a.png"});
+  add(" <|reserved_special_token_0|> ", {"a.png"});
+  add("two images", {"a.png", "a.png"});
+  add("an image that is gone", {"gone.png"});
+  write_file_atomic(out / "pairs.jsonl", rows);
+  write_file_atomic(
+      out / "expert.yaml",
+      "clip_name: " + (kRoot / "clip").string() +
+          "\nmax_text_length: 6\nheld_out: 0\nloaders:\n- {loader_type: fs-image, modality_type: image, base_path: " + out.path().string() +
+          "}\ndatasets:\n- packed_path: " + (out / "pairs.jsonl").string() +
+          "\ntraining_args:\n  output_dir: " + (out / "expert").string() + "\n  per_device_train_batch_size: 4\n  max_steps: 4\n");
+  const Result result = run_command({PROGRAM, "train-expert", "--config", (out / "expert.yaml").string(), "--quiet"});
+  ASSERT_EQ(result.code, 0) << result.err;
+  const std::string list = content_of(out / "expert/quarantine.jsonl");
+  EXPECT_EQ(std::count(list.begin(), list.end(), '\n'), 4) << list;
+  for (const char* reason : {"a pair has no caption", "a pair has one image", "an image file is missing"})
+    EXPECT_NE(list.find(reason), std::string::npos) << list;
+  // Six tokens a caption, and the vision tower's places.
+  const Json config = read_json(kRoot / "clip/config.json").at("vision_config");
+  const int64_t side = config.at("image_size").get<int64_t>() / config.at("patch_size").get<int64_t>();
+  EXPECT_LE(step_lines(out / "expert/metrics.jsonl").front().at("tokens").get<int64_t>(), 4 * (side * side + 1 + 6));
+}
+
+TEST(Expert, CheckUnderstandsItsRecipe) {
+  const auto check = [](std::vector<std::string> arguments) {
+    std::vector<std::string> command{PROGRAM, "check", (kRoot / "expert.yaml").string()};
+    command.insert(command.end(), arguments.begin(), arguments.end());
+    return run_command(command, {"CASE_ROOT=" + kRoot.string(), "OUT=/tmp"});
+  };
+  const Result good = check({"--json"});
+  EXPECT_EQ(good.code, 0) << good.err;
+  EXPECT_EQ(Json::parse(good.out).at("ok"), true);
+  EXPECT_EQ(check({}).code, 0);
+  const Result bad = check({"held_out=2"});
+  EXPECT_EQ(bad.code, 2);
+  EXPECT_NE(bad.err.find("held_out"), std::string::npos) << bad.err;
 }
 
 }  // namespace

@@ -34,7 +34,8 @@ ClipVisionConfig ClipVisionConfig::from_json(const Json& json, const std::string
   config.layer_norm_eps = reader.number("layer_norm_eps", config.layer_norm_eps);
   config.hidden_act = reader.string("hidden_act", config.hidden_act);
   const auto refuse = [&](const char* key, const std::string& found) {
-    throw UserError("this vision tower is not supported", {.where = fmt::format("{}, key {}", reader.where(), key), .found = found});
+    throw UserError("this vision tower is not supported",
+                    {.where = fmt::format("{}, key {}", reader.where(), key), .found = found, .fix = "name another encoder"});
   };
   if (config.hidden_act != "quick_gelu" && config.hidden_act != "gelu")
     refuse("hidden_act", config.hidden_act + "; known: quick_gelu, gelu");

@@ -4,8 +4,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cross_entropy_loss.h>
-#include <ATen/ops/exp.h>
-#include <ATen/ops/from_blob.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/matmul.h>
@@ -48,10 +46,6 @@ at::Tensor ClipModel::embed_images(const at::Tensor& pixel_values) const {
 
 at::Tensor ClipModel::embed_texts(const at::Tensor& input_ids, const at::Tensor& ends) const {
   return unit(at::linear(text_.pooled(input_ids, ends), text_projection_.weight->data).to(at::kFloat));
-}
-
-at::Tensor ClipModel::scale() const {
-  return at::exp(logit_scale_->data.to(at::kFloat));
 }
 
 void ClipModel::allocate(at::ScalarType dtype) {
@@ -128,6 +122,7 @@ void ClipModel::save(const std::filesystem::path& folder) const {
   }
   write_safetensors(folder, "model", std::move(tensors));
   Json json = config();
+  json.erase("torch_dtype");
   json["dtype"] = dtype_ == at::kFloat ? "float32" : "bfloat16";
   write_file_atomic(folder / "config.json", json.dump(2) + "\n");
 }

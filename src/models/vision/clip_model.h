@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -31,14 +30,12 @@ class ClipModel : public Module {
   /// ClipTextTower::pooled takes them -> [N, projection_dim].
   at::Tensor embed_images(const at::Tensor& pixel_values) const;
   at::Tensor embed_texts(const at::Tensor& input_ids, const at::Tensor& ends) const;
-  /// exp(logit_scale), float32 []
-  at::Tensor scale() const;
-  /// Keeps exp(logit_scale) <= 100, as CLIP's own training does. To be called after each step; `master` is the float32 value.
+  /// The logarithm of the factor before the softmax: the learnt temperature.
   Parameter& logit_scale() { return *logit_scale_; }
 
-  /// Memory for all parameters in `dtype`. To be called once.
+  /// Memory for all parameters, to be called once: float32 for now, the optimizer's masters, which converts it to `dtype`.
   void allocate(at::ScalarType dtype);
-  /// Draws all parameters as transformers' CLIPModel does.
+  /// Draws all parameters: as transformers' CLIPModel does, but for the vision tower's patches and positions (docs/experts.md).
   void initialise(uint64_t seed);
   /// Copies the tensors of `folder` (checkpoint/weights.h). Throws UserError for what is missing, truncated or misshapen.
   void load(const std::filesystem::path& folder);

@@ -81,6 +81,16 @@ function section(id, title, ...children) {
   return node;
 }
 
+/** Draws a part of the page. Where that fails, a note stands in its place and the other parts are drawn all the same. */
+function guarded(what, place, draw) {
+  try {
+    draw();
+  } catch (error) {
+    console.error(error);
+    place.append(el("p", {class: "note", role: "alert"}, "Could not be drawn: " + what + " (" + error.message + ")."));
+  }
+}
+
 // ---- Colours follow the theme; what is painted on a canvas is painted again
 
 const repaint = [];
@@ -107,7 +117,13 @@ function startTheme() {
 // ---- What the page tells first
 
 const runs = data.runs || [];
+const demos = data.demos || [];
 const evaluations = data.evaluations || [];
+// A task that several evaluations have is named with its evaluation; the same rule names what several demos have.
+for (const each of evaluations) {
+  each.label = evaluations.some((other) => other !== each && other.task === each.task) ? each.name + ": " + each.task : each.task;
+}
+const ofDemo = (demo, name) => demos.length > 1 ? demo.name + ": " + name : name;
 const SUBJECTS = [
   {key: "model", label: "model", long: "the model"},
   {key: "majority", label: "majority", long: "most frequent answer"},
@@ -135,19 +151,19 @@ function overallState() {
 }
 
 function phases() {
-  const known = data.demo && data.demo.phases || [];
   const byName = new Map(runs.map((run) => [run.name, run]));
-  const listed = known.map((phase) => ({...phase, run: byName.get(phase.folder)}));
-  const shown = new Set(listed.map((phase) => phase.run));
-  const rest = runs.filter((run) => !shown.has(run)).map((run) => ({name: run.name, title: run.name, run}));
-  if (!known.length) {
-    for (const each of evaluations) if (isNumber(each.seconds)) rest.push({name: each.name, title: "evaluation of " + each.task, seconds: each.seconds});
+  const listed = demos.flatMap((demo) => demo.phases.map((phase) => ({...phase, name: ofDemo(demo, phase.name), run: byName.get(phase.folder)})));
+  const shown = new Set(listed.map((phase) => phase.folder));
+  const rest = runs.filter((run) => !shown.has(run.name)).map((run) => ({name: run.name, title: run.name, run}));
+  for (const each of evaluations) {
+    if (!shown.has(each.name) && isNumber(each.seconds)) rest.push({name: each.name, title: "evaluation of " + each.task, seconds: each.seconds});
   }
   return [...listed, ...rest].map((phase) => {
     const totals = phase.run ? phase.run.totals : {};
     const end = phase.run && lastEvent(phase.run, "end") || {};
     const trained = totals.seconds;
-    const seconds = isNumber(phase.seconds) ? phase.seconds : trained;
+    // A demo's record knows its last launch; the steps of those before it took time as well.
+    const seconds = isNumber(phase.seconds) ? Math.max(phase.seconds, trained || 0) : trained;
     const tokens = isNumber(phase.tokens) ? phase.tokens : totals.tokens;
     const wait = isNumber(phase.data_wait_s) ? phase.data_wait_s : end.data_wait_s;
     // Rates are over the time of the steps where that is known, not over loading and saving.
@@ -170,7 +186,7 @@ function drawHead() {
   const state = overallState();
   const words = {finished: "finished", failed: "failed", interrupted: "interrupted", running: "not finished when this page was made"};
   const parts = [];
-  if (data.demo) parts.push("demo, seed " + data.demo.seed);
+  for (const demo of demos) parts.push(ofDemo(demo, "demo, seed " + demo.seed));
   if (runs.length) parts.push(plural(runs.length, "training run"));
   if (evaluations.length) parts.push(plural(evaluations.length, "evaluation"));
   parts.push(day(data.date));
@@ -185,12 +201,12 @@ function drawHead() {
       el("div", {class: "figure-number"}, percent(score.accuracy), el("small", null, "%")),
       el("div", null,
         el("p", null, "of ", plural(score.n, "question"), " answered correctly",
-          evaluations.length > 1 ? [" in ", first.task] : null, "."),
+          evaluations.length > 1 ? [" in ", first.label] : null, "."),
         el("p", null, interval(score) ? "95" + NBSP + "% interval " + interval(score).replace("–", " to ") + NBSP + "%." : "", verdict(first)))));
     for (const {key, long} of subjectsOf(first)) {
       if (key !== "model") facts.append(fact(long, percent(overall(first, key).accuracy) + NBSP + "%", interval(overall(first, key))));
     }
-    for (const each of evaluations.slice(1)) facts.append(fact(each.task, percent(each.scores.overall.accuracy) + NBSP + "%", interval(each.scores.overall)));
+    for (const each of evaluations.slice(1)) facts.append(fact(each.label, percent(each.scores.overall.accuracy) + NBSP + "%", interval(each.scores.overall)));
   } else if (runs.length) {
     const run = runs.filter((each) => column(each, "loss").some(isNumber)).pop() || runs[runs.length - 1];
     const losses = column(run, "loss").filter(isNumber);
@@ -291,7 +307,7 @@ function accuracyTable(evaluation) {
       }));
   });
   return el("table", {class: "accuracy", role: "table"},
-    el("caption", {class: "unseen"}, "Accuracy in percent with 95 % intervals, ", evaluation.task),
+    el("caption", {class: "unseen"}, "Accuracy in percent with 95 % intervals, ", evaluation.label),
     el("thead", {role: "rowgroup"}, el("tr", {role: "row"},
       el("th", {scope: "col", class: "name", role: "columnheader"}, "questions"),
       el("th", {scope: "col", class: "number count", role: "columnheader"}, "number"),
@@ -310,7 +326,7 @@ function drawAccuracy() {
     svg("svg", {viewBox: "-13 -7 26 14", "aria-hidden": "true"}, svg("line", {class: "mark " + key, x1: -12, x2: 12}), mark(key)),
     el("span", null, el("span", {class: key}, label), long.endsWith(label) ? null : ": " + long)))));
   for (const evaluation of evaluations) {
-    if (evaluations.length > 1) node.append(el("h3", null, evaluation.task));
+    if (evaluations.length > 1) node.append(el("h3", null, evaluation.label));
     node.append(accuracyTable(evaluation));
     const scorer = evaluation.scorer.replaceAll("_", " ");
     node.append(el("p", {class: "note"}, "Scored by ", scorer, evaluation.model ? [", model ", evaluation.model] : null,
@@ -336,11 +352,11 @@ function marked(answer, score) {
 }
 
 const samples = evaluations.flatMap((evaluation) => evaluation.samples.map((sample) => ({
-  ...sample, task: evaluation.task, right: isRight(sample.score),
+  ...sample, evaluation, task: evaluation.label, right: isRight(sample.score),
   needsImage: isRight(sample.score) && (sample.blind_score !== undefined || sample.swapped_score !== undefined) && !isRight(sample.blind_score) && !isRight(sample.swapped_score),
   words: [sample.question, sample.kind, answerText(sample.reference), answerText(sample.answer), sample.id].join("\n").toLowerCase(),
 })));
-const attentionOf = new Map(evaluations.flatMap((evaluation) => evaluation.attention.map((each) => [evaluation.task + "\n" + each.id, each])));
+const attentionOf = (sample) => sample.evaluation.attention.find((each) => each.id === sample.id);
 
 function line(label, ...value) {
   return el("span", {class: "line"}, el("span", null, label), el("span", null, value));
@@ -473,12 +489,12 @@ const dialog = document.getElementById("detail");
 
 function openDetail(list, i) {
   const sample = list[i];
-  const attention = attentionOf.get(sample.task + "\n" + sample.id);
+  const attention = attentionOf(sample);
   const go = (step) => { if (list[i + step]) openDetail(list, i + step); };
   const swapped = sample.swapped_image !== undefined && sample.swapped_image >= 0 ? el("img", {src: images[sample.swapped_image], alt: "the other sample's image"}) : null;
   const words = "image of sample " + answerText(sample.id);
   dialog.replaceChildren(el("div", {class: "detail"},
-    el("header", null, el("span", {class: "note"}, count(i + 1) + " of " + count(list.length), sample.kind ? " · " + sample.kind : ""),
+    el("header", null, el("span", {class: "note"}, count(i + 1) + " of " + count(list.length), sample.kind ? " · " + sample.kind : "", evaluations.length > 1 ? " · " + sample.task : ""),
       el("button", {type: "button", class: "quiet", onclick: () => dialog.close()}, "Close")),
     el("div", {class: "body"},
       attention ? overlay(attention, words) : el("div", {class: "overlay"}, thumbnail(sample.image, words)),
@@ -543,7 +559,7 @@ function overlay(sample, words) {
 }
 
 function drawAttention() {
-  const shown = evaluations.flatMap((evaluation) => evaluation.attention);
+  const shown = evaluations.flatMap((evaluation) => evaluation.attention.map((sample) => ({...sample, task: evaluation.label})));
   if (!shown.length) return;
   const restyle = () => document.querySelectorAll("canvas.heat").forEach(styleHeat);
   section("attention", "Where it looks",
@@ -558,7 +574,8 @@ function drawAttention() {
       return el("figure", null, overlay(sample, "image of sample " + answerText(sample.id)),
         el("figcaption", null, el("span", {class: "question"}, sample.question), marked(sample.answer, right),
           right ? null : el("span", {class: "note"}, " expected ", answerText(sample.reference)),
-          el("span", {class: "note"}, el("br"), sample.token ? ["at “", String(sample.token).trim(), "”"] : null, share !== null ? [sample.token ? ", " : "", percent(share), NBSP, "% on the image"] : null)));
+          el("span", {class: "note"}, el("br"), sample.token ? ["at “", String(sample.token).trim(), "”"] : null, share !== null ? [sample.token ? ", " : "", percent(share), NBSP, "% on the image"] : null,
+            evaluations.length > 1 ? [el("br"), sample.task] : null)));
     })));
 }
 
@@ -623,11 +640,11 @@ function panel(run) {
     holder.append(el("p", {class: "note"}, "No step has been taken yet."));
     return node;
   }
-  const paint = () => {
+  const paint = () => guarded("the curves of " + run.name, holder, () => {
     plots.forEach((plot) => plot.destroy());
     holder.replaceChildren();
     plots = ["loss", ...curves.extra].filter((name) => column(run, name).some(isNumber)).map((name) => chart(holder, run, name, name === "loss" ? 240 : 150));
-  };
+  });
   repaint.push(paint);
   let width = 0;
   new ResizeObserver(() => {
@@ -706,10 +723,12 @@ function drawPhases() {
 // ---- Data and recipes
 
 function drawData() {
-  if (!data.contact_sheet) return;
+  const shown = demos.filter((demo) => demo.contact_sheet);
+  if (!shown.length) return;
   section("data", "Data",
     el("p", {class: "lead"}, "Some of the images that the model was trained on and asked about."),
-    el("figure", {class: "sheet"}, el("img", {src: data.contact_sheet, alt: "A sheet of small images, several of each kind in the data set"})));
+    shown.map((demo) => el("figure", {class: "sheet"}, el("img", {src: demo.contact_sheet, alt: "A sheet of small images, several of each kind in the data set"}),
+      demos.length > 1 ? el("figcaption", null, demo.name) : null)));
 }
 
 async function copy(text, button, source) {
@@ -727,7 +746,7 @@ async function copy(text, button, source) {
 }
 
 function drawRecipes() {
-  const recipes = [...(data.recipes || []), ...runs.filter((run) => run.recipe).map((run) => ({name: run.name, detail: "in full, with every default", recipe: run.recipe}))];
+  const recipes = [...demos.flatMap((demo) => demo.recipes.map((each) => ({...each, name: ofDemo(demo, each.name)}))), ...runs.filter((run) => run.recipe).map((run) => ({name: run.name, detail: "in full, with every default", recipe: run.recipe}))];
   if (!recipes.length) return;
   section("recipes", "Recipes", recipes.map(({name, detail, recipe}) => {
     const pre = el("pre", {tabindex: 0}, recipe);
@@ -752,14 +771,8 @@ function drawNav() {
 }
 
 main.replaceChildren();
-drawHead();
-drawAccuracy();
-drawSamples();
-drawAttention();
-drawCurves();
-drawPhases();
-drawData();
-drawRecipes();
+for (const [what, draw] of Object.entries({"the head": drawHead, "accuracy": drawAccuracy, "samples": drawSamples, "attention": drawAttention,
+  "training": drawCurves, "time and memory": drawPhases, "data": drawData, "recipes": drawRecipes})) guarded(what, main, draw);
 main.append(el("footer", {class: "last"}, "Made by ", el("code", null, "multimeditron report"), " on " + day(data.date),
   ". One file, which needs no network. Research software: what its models say is no diagnosis. Charts: uPlot (MIT)."));
 drawNav();
