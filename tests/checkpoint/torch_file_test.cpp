@@ -73,7 +73,9 @@ TEST(Weights, AreFoundInAFolderUnderAnyOfTheNames) {
 // ---- files by hand
 
 std::string little(uint64_t value, size_t width) {
-  return {reinterpret_cast<const char*>(&value), width};
+  std::string bytes(width, '\0');
+  std::memcpy(bytes.data(), &value, std::min(width, sizeof value));
+  return bytes;
 }
 
 std::string text(const std::string& value) {

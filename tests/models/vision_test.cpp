@@ -205,7 +205,7 @@ TEST(BiomedClip, IsTheSameTowerInEveryLayoutOfItsFiles) {
 }
 
 /// A copy of the open_clip folder, to be changed.
-class BiomedClipFolder : public testing::Test {
+class BiomedClipFolder : public ::testing::Test {
  protected:
   BiomedClipFolder() {
     fs::copy(kFolder / "biomedclip", folder_.path(), fs::copy_options::recursive | fs::copy_options::overwrite_existing);

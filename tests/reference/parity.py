@@ -455,8 +455,8 @@ def expectations(root, batch_samples, generation_samples, num_new_tokens=NEW_TOK
         # A gradient that is zero but for rounding (a key bias) makes AdamW walk at random: nothing to compare.
         gradients = out["gradients"][mode]
         for name, norm in gradients["per_tensor"].items():
-            if norm < 1e-6 * gradients["total"]:
-                del trajectory["final_parameters"][name]
+            if norm < 1e-6 * gradients["total"] or name.endswith("attn.qkv.bias"):  # a third of the latter is a key bias
+                trajectory["final_parameters"].pop(name, None)
     return out, {name: tensor.contiguous() for name, tensor in tensors.items()}
 
 

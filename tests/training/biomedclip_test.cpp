@@ -1,7 +1,8 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstring>
 #include <fstream>
-#include <set>
 
 #include "base/file.h"
 #include "checkpoint/folder.h"
@@ -35,7 +36,7 @@ fs::path newest(const fs::path& run) {
   return checkpoint_path(run, list_checkpoints(run).back());
 }
 
-Result inspect_json(const fs::path& folder) {
+Result answer_of(const fs::path& folder) {
   return run({"generate", "--model", folder.string(), "--image", (fs::path(TEST_DATA) / "image/png-rgb-8.png").string(), "--max-new-tokens",
               "4", "--json", "Which organ?"});
 }
@@ -44,7 +45,6 @@ TEST(BiomedClipTraining, ACheckpointHoldsTheWholeEncoderUnderItsNames) {
   const TemporaryFolder folder;
   const Result result = train_case("case_biomedclip", "alignment", folder.path(), from_parts(kCase / "vision/biomedclip"));
   ASSERT_EQ(result.code, 0) << result.err;
-  EXPECT_NE(result.err.find("no remote code is ever run"), std::string::npos) << result.err;
   const fs::path checkpoint = newest(folder.path() / "alignment");
   const SafetensorsReader written(checkpoint);
   const WeightsReader source(kCase / "vision/biomedclip");
@@ -62,7 +62,7 @@ TEST(BiomedClipTraining, ACheckpointHoldsTheWholeEncoderUnderItsNames) {
   EXPECT_EQ(config["clip_config"]["model_type"], "timm_vit");
   EXPECT_EQ(config["image_processor_config"]["open_clip"]["size"], 32);
 
-  const Result answer = inspect_json(folder.path() / "alignment");  // from anywhere: the checkpoint needs no other folder
+  const Result answer = answer_of(folder.path() / "alignment");  // from anywhere: the checkpoint needs no other folder
   EXPECT_EQ(answer.code, 0) << answer.err;
   EXPECT_GT(Json::parse(answer.out)["prompt_tokens"].get<int>(), 16);
 }
@@ -135,7 +135,7 @@ TEST(BiomedClipTraining, AnotherImageSizeIsAskedForOrRefused) {
   const fs::path checkpoint = newest(folder.path() / "alignment");
   EXPECT_EQ(read_json(checkpoint / "config.json")["modalities"][0]["image_size"], 48);
   EXPECT_EQ(SafetensorsReader(checkpoint).find(kPrefix + "visual.trunk.pos_embed")->shape, (std::vector<int64_t>{1, 17, 24}));
-  const Result answer = inspect_json(checkpoint);
+  const Result answer = answer_of(checkpoint);
   ASSERT_EQ(answer.code, 0) << answer.err;
   EXPECT_GT(Json::parse(answer.out)["prompt_tokens"].get<int>(), 36);
 }
@@ -157,7 +157,11 @@ TEST(BiomedClipTraining, APickleThatIsAProgramIsRefused) {
   fs::copy(kVision / "biomedclip", encoder);
   const std::string command = "touch " + marker.string();
   const std::string pickle = std::string("\x80\x02") + "cposix\nsystem\n" + "U" + static_cast<char>(command.size()) + command + "\x85R.";
-  const auto number = [](uint64_t value, size_t width) { return std::string(reinterpret_cast<const char*>(&value), width); };
+  const auto number = [](uint64_t value, size_t width) {
+    std::string bytes(width, '\0');
+    std::memcpy(bytes.data(), &value, std::min(width, sizeof value));
+    return bytes;
+  };
   const std::string name = "archive/data.pkl", sizes = number(pickle.size(), 4) + number(pickle.size(), 4) + number(name.size(), 2);
   const std::string local = "PK\x03\x04" + number(0, 14) + sizes + number(0, 2) + name + pickle;
   const std::string table = "PK\x01\x02" + number(0, 8) + number(0, 8) + sizes + number(0, 16) + name;
