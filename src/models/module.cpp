@@ -42,6 +42,12 @@ Parameter& Module::register_parameter(std::string name, std::vector<int64_t> sha
   return *parameters_.back().second;
 }
 
+Parameter& Module::register_buffer(std::string name, std::vector<int64_t> shape) {
+  Parameter& buffer = register_parameter(std::move(name), std::move(shape));
+  buffer.is_fixed = true;
+  return buffer;
+}
+
 void Module::register_module(std::string name, Module& child) {
   children_.emplace_back(std::move(name), &child);
 }
@@ -55,12 +61,15 @@ std::vector<std::unique_ptr<Bucket>> Module::make_buckets(const std::string& pre
   std::vector<std::unique_ptr<Bucket>> buckets;
   buckets.push_back(std::make_unique<Bucket>());
   buckets.back()->name = root_name;
-  gather(prefix, buckets.back().get(), buckets);
+  auto fixed = std::make_unique<Bucket>();
+  fixed->name = root_name + ".buffers";
+  gather(prefix, buckets.back().get(), fixed.get(), buckets);
+  buckets.push_back(std::move(fixed));
   std::erase_if(buckets, [](const auto& bucket) { return bucket->parameters.empty(); });
   return buckets;
 }
 
-void Module::gather(const std::string& prefix, Bucket* bucket, std::vector<std::unique_ptr<Bucket>>& buckets) {
+void Module::gather(const std::string& prefix, Bucket* bucket, Bucket* fixed, std::vector<std::unique_ptr<Bucket>>& buckets) {
   if (owns_bucket_) {
     buckets.push_back(std::make_unique<Bucket>());
     bucket = buckets.back().get();
@@ -68,10 +77,10 @@ void Module::gather(const std::string& prefix, Bucket* bucket, std::vector<std::
   }
   for (auto& [name, parameter] : parameters_) {
     parameter->name = prefix + name;
-    parameter->bucket = bucket;
-    bucket->parameters.push_back(parameter.get());
+    parameter->bucket = parameter->is_fixed ? fixed : bucket;
+    parameter->bucket->parameters.push_back(parameter.get());
   }
-  for (auto& [name, child] : children_) child->gather(prefix + name + ".", bucket, buckets);
+  for (auto& [name, child] : children_) child->gather(prefix + name + ".", bucket, fixed, buckets);
 }
 
 void allocate(Bucket& bucket, at::ScalarType dtype) {
@@ -87,6 +96,7 @@ at::Tensor convert(Bucket& bucket, at::ScalarType dtype) {
 }
 
 void set_trained(Bucket& bucket, bool trained, at::ScalarType grad_dtype) {
+  trained = trained && !bucket.is_fixed();
   bucket.grad = trained ? at::zeros({bucket.numel()}, grad_dtype) : at::Tensor();
   bucket.grad_is_stale = true;
   int64_t offset = 0;

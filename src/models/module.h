@@ -22,6 +22,7 @@ struct Parameter {
   at::Tensor grad;  ///< a view of its bucket's `grad`; undefined while frozen
   Bucket* bucket = nullptr;
   bool is_norm = false;     ///< belongs to a LayerNorm or RMSNorm: not decayed
+  bool is_fixed = false;    ///< a buffer: read, saved, never trained, not counted as a parameter
   bool is_trained = false;  ///< set by the training mode
 
   int64_t numel() const;
@@ -38,6 +39,7 @@ struct Bucket {
 
   int64_t numel() const;
   bool is_trained() const { return grad.defined(); }
+  bool is_fixed() const { return !parameters.empty() && parameters.front()->is_fixed; }  ///< holds buffers, and nothing else
 };
 
 /// A part of a model. Children and parameters are registered under the names that Hugging Face gives them, so that the tree is the list
@@ -52,16 +54,18 @@ class Module {
   /// Own parameters, then the children's, in order of registration; each with its full name below `prefix` ("model.").
   void visit(const std::string& prefix, const std::function<void(const std::string& name, Parameter& parameter)>& function);
 
-  /// Names every parameter and gathers them into buckets: one for each module that called `own_bucket()`, the rest in their parent's.
+  /// Names every parameter and gathers them into buckets: one for each module that called `own_bucket()`, the rest in their parent's, and
+  /// one for all buffers.
   std::vector<std::unique_ptr<Bucket>> make_buckets(const std::string& prefix, const std::string& root_name);
 
  protected:
   Parameter& register_parameter(std::string name, std::vector<int64_t> shape, bool is_norm = false);
+  Parameter& register_buffer(std::string name, std::vector<int64_t> shape);
   void register_module(std::string name, Module& child);
   void own_bucket() { owns_bucket_ = true; }
 
  private:
-  void gather(const std::string& prefix, Bucket* bucket, std::vector<std::unique_ptr<Bucket>>& buckets);
+  void gather(const std::string& prefix, Bucket* bucket, Bucket* fixed, std::vector<std::unique_ptr<Bucket>>& buckets);
 
   std::vector<std::pair<std::string, std::unique_ptr<Parameter>>> parameters_;
   std::vector<std::pair<std::string, Module*>> children_;
@@ -75,6 +79,7 @@ void allocate(Bucket& bucket, at::ScalarType dtype);
 at::Tensor convert(Bucket& bucket, at::ScalarType dtype);
 
 /// Gives a bucket gradients in `grad_dtype` (an undefined type frees them) and marks its parameters as trained. Gradients start stale.
+/// Buffers stay as they are.
 void set_trained(Bucket& bucket, bool trained, at::ScalarType grad_dtype);
 
 /// Makes an untouched bucket's gradient zero, so that it can be added to or read.

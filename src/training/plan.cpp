@@ -11,7 +11,7 @@ namespace multimeditron {
 ModelSize measure(MultimodalModel& model) {
   ModelSize size;
   for (const Parameter* parameter : model.parameters()) {
-    size.parameters += parameter->numel();
+    if (!parameter->is_fixed) size.parameters += parameter->numel();
     if (parameter->is_trained) size.trainable += parameter->numel();
   }
   return size;
@@ -32,6 +32,7 @@ std::vector<std::pair<std::string, std::string>> component_table(const Recipe& r
   std::map<std::string, int64_t> sizes;
   int64_t total = 0, trainable = 0;
   model.visit("", [&](const std::string& parameter, Parameter& value) {
+    if (value.is_fixed) return;
     sizes[component_of(parameter)] += value.numel();
     total += value.numel();
     if (trains(recipe.training_mode, component_of(parameter))) trainable += value.numel();

@@ -220,7 +220,8 @@ Pretrained finish(ModelConfig config, Tokenizer tokenizer, const Sources* source
       return found != nullptr && found->view->dtype == dtype_of(dtype) && found->view->shape == parameter->shape;
     };
     result.model->allocate(dtype, [&](const Bucket& bucket) {
-      return trained_mode && trains(*trained_mode, component_of(bucket.name)) && !std::ranges::all_of(bucket.parameters, is_exact);
+      return trained_mode && !bucket.is_fixed() && trains(*trained_mode, component_of(bucket.name)) &&
+             !std::ranges::all_of(bucket.parameters, is_exact);
     });
     copy_weights(*result.model, *sources, folder, resize_vocabulary, draw_projector, seed);
   }
