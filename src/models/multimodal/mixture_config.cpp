@@ -168,7 +168,7 @@ ModalityParts read_mixture(const ModalitySpec& spec, const fs::path& near, const
         read_vision_folder(find_model_folder(spec.expert_clip_names[e], near, fmt::format("{}.expert_clip_names.{}", key, e)));
     if (e == 0) config.processor = std::move(folder.processor);
     // Of an expert's folder the vision tower alone, without its place in the whole model.
-    const std::string prefix = std::string(tower_name(folder.config.kind)) + ".";
+    const std::string prefix = folder.config.prefix + tower_name(folder.config.kind) + ".";
     const auto rename = [e, prefix, inner = folder.weights.rename](const std::string& name) -> std::string {
       const std::string ours = inner(name);
       return ours.starts_with(prefix) ? fmt::format("experts.{}.{}", e, ours.substr(prefix.size())) : "";
