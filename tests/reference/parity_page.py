@@ -1,7 +1,7 @@
 """Writes docs/parity.md from what the parity tests report.
 
     export PARITY_REPORT=$PWD/parity.jsonl; rm -f $PARITY_REPORT
-    build/tests/generation_test && build/tests/training_test
+    build/tests/models_test && build/tests/generation_test && build/tests/training_test
     python3 tests/reference/parity_page.py $PARITY_REPORT > docs/parity.md
 """
 
@@ -16,22 +16,37 @@ The largest differences from the reference that the tests have seen: transformer
 (`tests/data/case_two/README.md`) is untied, has other sizes, a GELU tower, several images a sample, samples without images, short last steps, and all four
 training modes. bf16 has no exact counterpart: its bound is the reference's own distance between bf16 and fp32.
 
-| quantity | case_qwen3_clip | case_two | bound |
-|---|---|---|---|
 """
+LANGUAGE_MODELS = """
+## Language models
+
+The decoders alone (`tests/reference/llm_goldens.py`): sizes, head groups and vocabularies unlike each other, tied and not. `llama31` and `llama32_biases` have Llama 3's rope scaling,
+the second also every bias that the config can ask for; `qwen2_window` and `mistral` see a window of 5 and 7 positions. A gradient or parameter is compared by its norm, its
+projection on a fixed direction and some of its values. bf16: the bound is the reference's own largest distance between bf16 and fp32.
+
+"""
+CASES = ("case_qwen3_clip", "case_two")
+LLM_CASES = ("apertus", "llama31", "llama32_biases", "smollm2", "qwen2", "qwen2_window", "mistral", "qwen3")
+
+
+def table(records, cases):
+    rows = {}
+    for record in records:
+        if record["case"] in cases:
+            cell = rows.setdefault(record["quantity"], {"bounds": []})
+            cell[record["case"]] = max(cell.get(record["case"], 0.0), record["largest"])
+            cell["bounds"].append(record["bound"])
+    lines = [f"| quantity | {' | '.join(cases)} | bound |", "|---" * (len(cases) + 2) + "|"]
+    for quantity, cell in rows.items():
+        cells = " | ".join(f"{cell[case]:.1e}" if case in cell else "" for case in cases)
+        least, most = min(cell["bounds"]), max(cell["bounds"])
+        lines.append(f"| {quantity} | {cells} | {f'{most:.0e}' if least == most else f'{least:.0e} to {most:.0e}'} |")
+    return "\n".join(lines) + "\n"
 
 
 def main():
-    rows = {}
-    for line in open(sys.argv[1]):
-        record = json.loads(line)
-        cell = rows.setdefault(record["quantity"], {"bound": 0.0})
-        cell[record["case"]] = max(cell.get(record["case"], 0.0), record["largest"])
-        cell["bound"] = max(cell["bound"], record["bound"])
-    sys.stdout.write(HEAD)
-    for quantity, cell in rows.items():
-        cells = [f"{cell[case]:.1e}" if case in cell else "" for case in ("case_qwen3_clip", "case_two")]
-        print(f"| {quantity} | {cells[0]} | {cells[1]} | {cell['bound']:.0e} |")
+    records = [json.loads(line) for line in open(sys.argv[1])]
+    sys.stdout.write(HEAD + table(records, CASES) + LANGUAGE_MODELS + table(records, LLM_CASES))
 
 
 if __name__ == "__main__":
