@@ -172,7 +172,8 @@ def main():
     parser.add_argument("--new-tokens", type=int, default=64)
     parser.add_argument("--convert-only", action="store_true")
     arguments = parser.parse_args()
-    os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    # Threads that spin while they wait keep those of other programs from running.
+    os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_WAIT_POLICY": "passive"}
     with tempfile.TemporaryDirectory() as work:
         folder = arguments.folder or Path(work) / "SmolLM2-135M-Instruct"
         if not (folder / "config.json").exists():
