@@ -95,7 +95,7 @@ TEST_P(LlmGeneration, ThePlainFolderAnswersAndIsInspected) {
       run({"generate", "--model", llm.folder().string(), "--max-new-tokens", "5", "--json", "what is seen in the left lung"});
   ASSERT_EQ(answer.code, 0) << answer.err;
   const Json json = Json::parse(answer.out);
-  EXPECT_EQ(json["prompt_tokens"], 11);  // <|im_start|> user ... <|im_end|> <|im_start|> assistant
+  EXPECT_EQ(json["prompt_tokens"], 12);  // <|im_start|> user ... <|im_end|> <|im_start|> assistant
   EXPECT_GE(json["new_tokens"], 1);
 
   const auto inspected =

