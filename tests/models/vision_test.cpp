@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/temporary_folder.h"
+#include "generation/parity_report.h"
 #include "models/graph.h"
 #include "models/multimodal/tensor_sources.h"
 #include "models/tensors.h"
@@ -132,8 +133,8 @@ TEST(VisionTowers, GiveTheFeaturesAndGradientsOfTheReference) {
     });
     EXPECT_EQ(seen.size(), golden["gradients"].size());
   }
-  std::puts(fmt::format("vision towers: features {:.1e} (bound 1e-05), gradients {:.1e} (bound 1e-04)", features, gradients).c_str());
-  EXPECT_LE(features, 1e-5);
+  testing::report_parity("vision", "features of towers of every kind", features, 1e-5);
+  testing::report_parity("vision", "gradients of towers by name", gradients, 1e-4);
 }
 
 TEST(VisionTowers, StayWithinTheReferencesSpreadInBf16) {
