@@ -28,15 +28,6 @@ std::optional<DType> dtype_of(const std::string& name) {
   return std::nullopt;
 }
 
-/// A name from outside, fit for a message: short, and without what a terminal would obey.
-std::string shown(const std::string& name) {
-  std::string text = name.size() <= 200 ? name : name.substr(0, 200) + "...";
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  }
-  return text;
-}
-
 [[noreturn]] void malformed(const std::string& where, const std::string& found) {
   throw UserError("this file is not valid safetensors", {.where = where, .found = found, .fix = kFetchAgain});
 }
@@ -213,6 +204,14 @@ void refuse_other_formats(std::string_view begin) {
 }
 
 }  // namespace
+
+std::string shown(const std::string& name) {
+  std::string text = name.size() <= 200 ? name : name.substr(0, 200) + "...";
+  for (char& c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  }
+  return text;
+}
 
 SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file) {
   const std::string_view text(reinterpret_cast<const char*>(file.data()), file.size());

@@ -25,6 +25,9 @@ struct SafetensorsHeader {
   size_t data_start = 0;  ///< where the data begins in the file
 };
 
+/// A name from outside, fit for a message: short, and without what a terminal would obey.
+std::string shown(const std::string& name);
+
 /// Reads and checks the header of a whole file's bytes: afterwards every [begin, end) lies inside the file, has the size of its tensor, and
 /// none overlaps another. Throws UserError without the file's name.
 SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file);

@@ -3,12 +3,11 @@
 
 #include <algorithm>
 #include <cstring>
-#include <set>
 
 #include "base/error.h"
-#include "base/json.h"
 #include "checkpoint/safetensors.h"
 #include "checkpoint/safetensors_header.h"
+#include "checkpoint/weight_map.h"
 
 namespace multimeditron {
 namespace {
@@ -38,10 +37,6 @@ fs::path weights_of(const fs::path& folder, const std::string& stem) {
        .found = others.empty() ? "no file of weights" : fmt::format("{}", fmt::join(others, ", ")),
        .fix = pickles ? "take a revision that has safetensors files, or convert the pickle with Python's safetensors.torch.save_file"
                       : "check the path, or download the model again"});
-}
-
-bool is_plain_name(const std::string& name) {
-  return !name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos && name.find('\0') == std::string::npos;
 }
 
 }  // namespace
@@ -85,33 +80,10 @@ void SafetensorsReader::open(const fs::path& file) {
 }
 
 void SafetensorsReader::open_index(const fs::path& index) {
-  const Json json = read_json(index);
-  const auto malformed = [&](const std::string& found) {
-    throw UserError("this index of safetensors files is malformed", {.where = index.string(), .found = found, .fix = "download it again"});
-  };
-  if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object()) malformed("no object `weight_map`");
-  const Json& weight_map = json["weight_map"];
-  std::set<std::string> names;
-  for (const auto& [tensor, name] : weight_map.items()) {
-    if (!name.is_string() || !is_plain_name(name.get_ref<const std::string&>()))
-      malformed(fmt::format("tensor {}: not the name of a file beside the index", tensor));
-    names.insert(name.get<std::string>());
-  }
-  for (const std::string& name : names) {
-    std::error_code code;
-    if (!fs::exists(index.parent_path() / name, code))
-      throw UserError("a file of the model is missing", {.where = (index.parent_path() / name).string(),
-                                                         .found = fmt::format("{} names it", index.filename().string()),
-                                                         .fix = "copy or download the missing file"});
-    open(index.parent_path() / name);
-  }
-  for (const auto& [tensor, name] : weight_map.items()) {
-    const bool there = tensors_.contains(tensor) && file_of(tensor).filename() == name.get_ref<const std::string&>();
-    if (!there)
-      throw UserError("a tensor of the model is missing",
-                      {.where = fmt::format("{}, tensor {}", (index.parent_path() / name.get<std::string>()).string(), tensor),
-                       .found = fmt::format("{} says it is in this file", index.filename().string()),
-                       .fix = "index and files are of different models: download them again"});
+  const std::map<std::string, std::string> weight_map = read_weight_map(index);
+  for (const fs::path& file : files_of(weight_map, index)) open(file);
+  for (const auto& [tensor, name] : weight_map) {
+    if (!tensors_.contains(tensor) || file_of(tensor).filename() != name) throw missing_tensor(index, tensor, name);
   }
 }
 

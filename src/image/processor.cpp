@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <initializer_list>
 #include <optional>
 
 #include "base/error.h"
@@ -90,6 +91,34 @@ int64_t floor_half(int64_t value) {
   return value >= 0 ? value / 2 : -((1 - value) / 2);
 }
 
+/// Where a centred crop begins in an image that is `spare` pixels longer; negative where it is shorter, and padded.
+int64_t crop_begin(int64_t spare, bool torchvision) {
+  if (!torchvision) return floor_half(spare);
+  return spare >= 0 ? static_cast<int64_t>(std::nearbyint(static_cast<double>(spare) / 2)) : -(-spare / 2);  // half to even
+}
+
+/// A choice among words; absent or null: the first.
+std::string read_word(const Json& config, const char* key, std::initializer_list<const char*> words) {
+  const Json* entry = find(config, key);
+  if (entry == nullptr) return *words.begin();
+  std::string known;
+  for (const char* word : words) {
+    if (*entry == word) return word;
+    known += (known.empty() ? "" : ", ") + std::string(word);
+  }
+  throw wrong(key, *entry, "one of: " + known);
+}
+
+/// open_clip_config.json: the size of the images stands with the tower, the rest in `preprocess_cfg`.
+ImageProcessor load_open_clip(const Json& json) {
+  const Json* model = json.is_object() ? find(json, "model_cfg") : nullptr;
+  const Json* vision = model != nullptr && model->is_object() ? find(*model, "vision_cfg") : nullptr;
+  const Json* size = vision != nullptr && vision->is_object() ? find(*vision, "image_size") : nullptr;
+  const Json* preprocess = json.is_object() ? find(json, "preprocess_cfg") : nullptr;
+  const int64_t image_size = size != nullptr ? read_edge("model_cfg.vision_cfg.image_size", *size, *size) : 224;
+  return ImageProcessor::from_open_clip(preprocess != nullptr ? *preprocess : Json::object(), image_size);
+}
+
 }  // namespace
 
 ImageProcessor ImageProcessor::load(const std::filesystem::path& folder) {
@@ -98,6 +127,9 @@ ImageProcessor ImageProcessor::load(const std::filesystem::path& folder) {
   const std::filesystem::path combined = folder / "processor_config.json";
   const bool is_combined = !std::filesystem::exists(file) && std::filesystem::exists(combined);
   if (is_combined) file = combined;
+  const std::filesystem::path open_clip = folder / "open_clip_config.json";
+  const bool is_open_clip = !std::filesystem::exists(file) && std::filesystem::exists(open_clip);
+  if (is_open_clip) file = open_clip;
   if (!std::filesystem::exists(file)) {
     throw UserError(
         "no image processor in this folder",
@@ -105,6 +137,7 @@ ImageProcessor ImageProcessor::load(const std::filesystem::path& folder) {
   }
   try {
     const Json config = read_json(file);
+    if (is_open_clip) return load_open_clip(config);
     if (!is_combined) return from_json(config);
     const Json* inner = config.is_object() ? find(config, "image_processor") : nullptr;
     if (inner == nullptr) throw UserError("no image processor in this file", {.found = "no key `image_processor`", .fix = kFix});
@@ -117,6 +150,10 @@ ImageProcessor ImageProcessor::load(const std::filesystem::path& folder) {
 
 ImageProcessor ImageProcessor::from_json(const Json& config) {
   if (!config.is_object()) throw UserError("the image processor's configuration is not a JSON object", {.fix = kFix});
+  if (const Json* open_clip = find(config, "open_clip"); open_clip != nullptr && open_clip->is_object()) {
+    const Json* size = find(*open_clip, "size");
+    return from_open_clip(*open_clip, size != nullptr ? read_edge("open_clip.size", *size, *size) : 224);
+  }
   ImageProcessor processor;
   processor.config = config;
 
@@ -167,6 +204,59 @@ ImageProcessor ImageProcessor::from_json(const Json& config) {
   return processor;
 }
 
+ImageProcessor ImageProcessor::from_open_clip(const Json& preprocess_cfg, int64_t image_size) {
+  if (!preprocess_cfg.is_object()) throw wrong("preprocess_cfg", preprocess_cfg, "an object");
+  ImageProcessor processor;
+  const std::string resize_mode = read_word(preprocess_cfg, "resize_mode", {"shortest", "squash", "longest"});
+  const std::string interpolation = read_word(preprocess_cfg, "interpolation", {"bicubic", "bilinear", "random"});
+  read_word(preprocess_cfg, "mode", {"RGB"});
+  if (resize_mode == "longest" && read_number(preprocess_cfg, "fill_color", 0) != 0)
+    throw wrong("fill_color", preprocess_cfg["fill_color"], "0");
+  processor.torchvision = true;
+  processor.exact_size = resize_mode == "squash";
+  processor.fit_longest = resize_mode == "longest";
+  processor.do_center_crop = resize_mode != "squash";
+  processor.resample = interpolation == "bilinear" ? 2 : 3;
+  processor.shortest_edge = processor.resize_height = processor.resize_width = processor.crop_height = processor.crop_width = image_size;
+  processor.image_mean = read_channels(preprocess_cfg, "mean", processor.image_mean);
+  processor.image_std = read_channels(preprocess_cfg, "std", processor.image_std);
+  for (const double std : processor.image_std) {
+    if (std == 0.0) throw wrong("std", preprocess_cfg["std"], "numbers other than 0");
+  }
+
+  const Json square = {{"height", image_size}, {"width", image_size}};
+  processor.config = {{"image_processor_type", "CLIPImageProcessor"},
+                      {"do_resize", true},
+                      {"size", processor.exact_size ? square : Json{{"shortest_edge", image_size}}},
+                      {"resample", processor.resample},
+                      {"do_center_crop", processor.do_center_crop},
+                      {"crop_size", square},
+                      {"do_rescale", true},
+                      {"rescale_factor", processor.rescale_factor},
+                      {"do_normalize", true},
+                      {"image_mean", processor.image_mean},
+                      {"image_std", processor.image_std},
+                      {"open_clip",
+                       {{"size", image_size},
+                        {"mode", "RGB"},
+                        {"mean", processor.image_mean},
+                        {"std", processor.image_std},
+                        {"interpolation", interpolation},
+                        {"resize_mode", resize_mode}}}};
+  return processor;
+}
+
+ImageProcessor ImageProcessor::resized(int64_t image_size) const {
+  Json changed = config;
+  if (torchvision) {
+    changed["open_clip"]["size"] = image_size;
+  } else {
+    if (do_center_crop) changed["crop_size"] = {{"height", image_size}, {"width", image_size}};
+    changed["size"] = exact_size ? Json{{"height", image_size}, {"width", image_size}} : Json{{"shortest_edge", image_size}};
+  }
+  return from_json(changed);
+}
+
 int64_t ImageProcessor::height() const {
   return do_center_crop ? crop_height : resize_height;
 }
@@ -180,6 +270,12 @@ std::vector<float> ImageProcessor::operator()(const RgbImage& image) const {
   if (do_resize && exact_size) {
     resized_width = resize_width;
     resized_height = resize_height;
+  } else if (do_resize && fit_longest) {
+    const double ratio = std::max(static_cast<double>(image.height) / static_cast<double>(crop_height),
+                                  static_cast<double>(image.width) / static_cast<double>(crop_width));
+    const auto scaled = [&](int64_t edge) { return std::max<int64_t>(1, std::llrint(static_cast<double>(edge) / ratio)); };  // half to even
+    resized_width = scaled(image.width);
+    resized_height = scaled(image.height);
   } else if (do_resize) {
     const int64_t short_edge = std::min(image.width, image.height), long_edge = std::max(image.width, image.height);
     const int64_t new_long_edge = shortest_edge * long_edge / short_edge;
@@ -189,17 +285,18 @@ std::vector<float> ImageProcessor::operator()(const RgbImage& image) const {
 
   // Only what the crop keeps is resized. A crop larger than the image leaves a black border, before the normalisation.
   const int64_t out_width = width(), out_height = height();
-  const int64_t left = do_center_crop ? floor_half(resized_width - out_width) : 0;
-  const int64_t top = do_center_crop ? floor_half(resized_height - out_height) : 0;
+  const int64_t left = do_center_crop ? crop_begin(resized_width - out_width, torchvision) : 0;
+  const int64_t top = do_center_crop ? crop_begin(resized_height - out_height, torchvision) : 0;
   const Region region{std::max<int64_t>(left, 0), std::max<int64_t>(top, 0), std::min(out_width, resized_width),
                       std::min(out_height, resized_height)};
   const RgbImage part = resize_region(image, static_cast<Resample>(resample), resized_width, resized_height, region);
 
-  // numpy's order: the product in float64, rounded to float32, the rest in float32.
+  // numpy's order: the product in float64, rounded to float32, the rest in float32. torchvision divides in float32.
   std::array<std::array<float, 256>, 3> table;
   for (size_t c = 0; c < 3; ++c) {
     for (size_t value = 0; value < 256; ++value) {
       float pixel = do_rescale ? static_cast<float>(static_cast<double>(value) * rescale_factor) : static_cast<float>(value);
+      if (torchvision) pixel = static_cast<float>(value) / 255.0f;
       if (do_normalize) pixel = (pixel - static_cast<float>(image_mean[c])) / static_cast<float>(image_std[c]);
       table[c][value] = pixel;
     }

@@ -12,10 +12,12 @@
 namespace multimeditron {
 
 /// An image processor of the CLIP family, read from `preprocessor_config.json` (old and new spellings of sizes, absent keys as in
-/// transformers).
+/// transformers) or from `open_clip_config.json`.
 struct ImageProcessor {
   bool do_resize = true, do_center_crop = true, do_rescale = true, do_normalize = true;
-  bool exact_size = false;  ///< size given as height and width: resize to it, aspect ratio not kept (ViT's kind)
+  bool exact_size = false;   ///< size given as height and width: resize to it, aspect ratio not kept (ViT's kind)
+  bool fit_longest = false;  ///< the longest edge is made to fit and the rest is padded (open_clip's `resize_mode: longest`)
+  bool torchvision = false;  ///< torchvision's roundings, which open_clip uses: of the crop's corner, and of value / 255
   int64_t shortest_edge = 224, resize_height = 224, resize_width = 224;
   int64_t crop_height = 224, crop_width = 224;
   int64_t resample = 3;  ///< PIL's numbers: 3 bicubic, 2 bilinear
@@ -24,11 +26,18 @@ struct ImageProcessor {
   std::array<double, 3> image_std{0.26862954, 0.26130258, 0.27577711};
   Json config;  ///< as read, written back into checkpoints
 
-  /// `folder` holds preprocessor_config.json. Throws UserError naming file and key.
+  /// `folder` holds preprocessor_config.json, processor_config.json or open_clip_config.json; the first counts. Throws UserError naming
+  /// file and key.
   static ImageProcessor load(const std::filesystem::path& folder);
   static ImageProcessor from_json(const Json& config);
+  /// The transform that open_clip makes of `preprocess_cfg` (mean, std, interpolation, resize_mode) for images of this size. Its `config`
+  /// is a CLIP processor's with open_clip's under `open_clip`, which from_json reads again.
+  static ImageProcessor from_open_clip(const Json& preprocess_cfg, int64_t image_size);
 
-  /// float32 [3, height(), width()], equal to the transformers PIL processor.
+  /// The same processor for square images of this size.
+  ImageProcessor resized(int64_t image_size) const;
+
+  /// float32 [3, height(), width()], equal to the transformers PIL processor, or to open_clip's transform.
   std::vector<float> operator()(const RgbImage& image) const;
   int64_t height() const;
   int64_t width() const;

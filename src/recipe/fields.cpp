@@ -65,6 +65,10 @@ const Table<ModalitySpec>& table() {
            field("hidden_size", &S::hidden_size, "Width of the language model; equals `token_size`, which is its default").at_least(1),
            field("projection_type", &S::projection_type, "The projector from the encoder's width to the language model's").choices({"mlp"}),
            field("use_2d_position_ids", &S::use_2d_position_ids, "Two-dimensional positions of the patches"),
+           field("image_size", &S::image_size,
+                 "A single encoder: side of the images in pixels where it is not the one it was trained for; its position embeddings are "
+                 "interpolated (bicubic). 0: its own")
+               .at_least(0),
            field("trust_remote_code", &S::trust_remote_code, "Accepted; no remote code is ever run"),
            field("expert_clip_names", &S::expert_clip_names, "Mixtures: hub ids or folders of the experts, in order"),
            field("gating_path", &S::gating_path, "Mixtures: hub id or folder of the gating network").nullable(),
@@ -83,7 +87,10 @@ const Table<ModalitySpec>& table() {
                  "Mixtures: `top_k` runs only the chosen experts, weights renormalised over them; `all`, or the checkpoint's")
                .choices({"all", "top_k"}),
            field("gate_classes", &S::gate_classes, "Mixtures: the gate's class for each expert, where names do not settle it")},
-      .relevant = [](const S& modality, const std::string& key) { return modality.is_mixture() || !is_mixture_key(key); }};
+      .relevant = [](const S& modality, const std::string& key) {
+        if (key == "image_size" && modality.image_size == 0) return false;  // recipes from before it keep their fingerprint
+        return modality.is_mixture() || !is_mixture_key(key);
+      }};
   return fields;
 }
 

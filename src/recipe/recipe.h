@@ -39,6 +39,7 @@ struct ModalitySpec {
   int64_t top_k_experts = 1;
   int64_t generalist_idx = -1;
   int64_t cross_attn_heads = 8;
+  int64_t image_size = 0;  ///< ours: side of the images of a single encoder whose positions are then interpolated; 0: its own
   // Ours; where they are written they count from the recipe even where a checkpoint decides the rest.
   std::optional<double> cross_attn_dropout;     ///< 0.1 where not written
   std::optional<std::string> fusion_behaviour;  ///< correct (where not written), original

@@ -191,6 +191,10 @@ class Validator : RunValidator {
                          fmt::format("`generalist_idx: {}` of {} experts", modality.generalist_idx, experts),
                          fmt::format("choose 0 to {}, or -1 for the last expert", experts - 1));
     }
+    if (modality.image_size != 0) {
+      reader_.mistake_at(path + ".image_size", "a mixture takes images of its experts' size",
+                         fmt::format("`image_size: {}`", modality.image_size), "leave it out");
+    }
     if (modality.fusion_behaviour == "original" && modality.experts == "top_k")
       reader_.note(reader_.origin(path + ".experts"), fmt::format("`{}.experts` has no meaning with `fusion_behaviour: original`", path));
     const auto classes = static_cast<int64_t>(modality.gate_classes.size());

@@ -10,7 +10,7 @@
 
 namespace multimeditron::testing {
 
-/// The two worked examples below tests/data. Their checkpoints name other folders relative to the example's own, which becomes the working
+/// The worked examples below tests/data. Their checkpoints name other folders relative to the example's own, which becomes the working
 /// directory while the object lives.
 class ParityCase {
  public:
@@ -34,6 +34,6 @@ class ParityCase {
   std::filesystem::path old_working_directory_;
 };
 
-inline const char* const kParityCases[] = {"case_qwen3_clip", "case_two"};
+inline const char* const kParityCases[] = {"case_qwen3_clip", "case_two", "case_biomedclip"};
 
 }  // namespace multimeditron::testing

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/temporary_folder.h"
 #include "image/pattern.h"
 
 namespace multimeditron {
@@ -59,6 +60,55 @@ TEST(ImageProcessor, IsBitEqualToTransformers) {
     EXPECT_EQ(processor.width(), golden["shape"][2].get<int64_t>());
     for (size_t i = 0; i < golden["first"].size(); ++i) EXPECT_FLOAT_EQ(pixels[i], golden["first"][i].get<float>());
     EXPECT_EQ(sha256(std::as_bytes(std::span(pixels))), golden["sha256"].get<std::string>());
+  }
+}
+
+TEST(ImageProcessor, IsBitEqualToOpenClip) {
+  const Json goldens = read_json(kData / "image/goldens.json");
+  for (const Json& golden : goldens["open_clip"]) {
+    SCOPED_TRACE(golden.dump());
+    const int64_t size = golden["image_size"];
+    const ImageProcessor processor = ImageProcessor::from_open_clip(golden["preprocess_cfg"], size);
+    const RgbImage image = pattern(golden["from"][0], golden["from"][1]);
+    const std::vector<float> pixels = processor(image);
+    EXPECT_EQ(processor.height(), size);
+    EXPECT_EQ(processor.width(), size);
+    for (size_t i = 0; i < golden["first"].size(); ++i) EXPECT_FLOAT_EQ(pixels[i], golden["first"][i].get<float>());
+    EXPECT_EQ(sha256(std::as_bytes(std::span(pixels))), golden["sha256"].get<std::string>());
+    EXPECT_EQ(ImageProcessor::from_json(processor.config)(image), pixels) << "out of a checkpoint";
+    EXPECT_EQ(ImageProcessor::from_open_clip(golden["preprocess_cfg"], 19).resized(size)(image), pixels);
+  }
+}
+
+TEST(ImageProcessor, ReadsOpenClipsFile) {
+  const TemporaryFolder folder;
+  const auto load = [&](const std::string& json) {
+    write_file_atomic(folder / "open_clip_config.json", json);
+    return ImageProcessor::load(folder.path());
+  };
+  const ImageProcessor processor =
+      load(R"({"model_cfg": {"vision_cfg": {"image_size": 32}}, "preprocess_cfg": {"mean": [0.1, 0.2, 0.3], "std": 0.5}})");
+  EXPECT_EQ(processor.width(), 32);
+  EXPECT_EQ(processor.image_mean, (std::array<double, 3>{0.1, 0.2, 0.3}));
+  EXPECT_EQ(processor.image_std, (std::array<double, 3>{0.5, 0.5, 0.5}));
+  EXPECT_EQ(load("{}").width(), 224);
+  EXPECT_USER_ERROR(load(R"({"preprocess_cfg": {"resize_mode": "crop"}})"), "open_clip_config.json", "resize_mode",
+                    "shortest, squash, longest");
+  EXPECT_USER_ERROR(load(R"({"preprocess_cfg": {"resize_mode": "longest", "fill_color": 7}})"), "fill_color");
+  EXPECT_USER_ERROR(load(R"({"preprocess_cfg": {"std": [0.5, 0, 0.5]}})"), "std");
+  EXPECT_USER_ERROR(load(R"({"preprocess_cfg": []})"), "preprocess_cfg");
+  EXPECT_USER_ERROR(load(R"({"model_cfg": {"vision_cfg": {"image_size": [224, 112]}}})"), "image_size");
+  write_file_atomic(folder / "preprocessor_config.json", R"({"size": 20, "crop_size": 20})");
+  EXPECT_EQ(load("{}").width(), 20) << "transformers' file counts where both are there";
+}
+
+TEST(ImageProcessor, IsMadeForAnotherSize) {
+  for (const char* config : {R"({"size": 20, "crop_size": 20})", R"({"size": {"height": 20, "width": 20}, "do_center_crop": false})",
+                             R"({"size": 20, "image_processor_type": "ViTImageProcessor"})"}) {
+    const ImageProcessor processor = ImageProcessor::from_json(Json::parse(config)).resized(32);
+    EXPECT_EQ(processor.width(), 32) << config;
+    EXPECT_EQ(processor.height(), 32) << config;
+    EXPECT_EQ(processor(pattern(61, 43)).size(), 3u * 32 * 32) << config;
   }
 }
 

@@ -408,11 +408,12 @@ RECIPES = {
 }  # fmt: skip
 
 
-def make_recipes(root):
-    for name, r in RECIPES.items():
+def make_recipes(root, recipes=None, modality=None, label="two"):
+    modality = modality or {"model_type": "meditron_clip", "clip_name": "$CASE_ROOT/vision/clip", "hidden_size": 45, "projection_type": "mlp"}
+    for name, r in (recipes or RECIPES).items():
         arguments = {
             "output_dir": f"$OUT/{name}",
-            "run_name": f"parity-two-{name}",
+            "run_name": f"parity-{label}-{name}",
             "learning_rate": r["learning_rate"],
             "bf16": False,
             "per_device_train_batch_size": r["batch"],
@@ -433,16 +434,14 @@ def make_recipes(root):
             "resume_from_checkpoint": False,
             "attachment_token": ATTACHMENT,
             "tokenizer_type": "qwen3",
-            "token_size": 45,
+            "token_size": modality["hidden_size"],
             "seed": r["seed"],
             "loaders": [{"loader_type": "raw-image", "modality_type": "image"}],
-            "modalities": [
-                {"model_type": "meditron_clip", "clip_name": "$CASE_ROOT/vision/clip", "hidden_size": 45, "projection_type": "mlp"}
-            ],
+            "modalities": [modality],
             "training_mode": r["mode"],
             "datasets": [{"packed_path": "$CASE_ROOT/data/arrow"}],
-            "training_args": arguments,
-        }
+            "training_args": arguments | r.get("more_arguments", {}),
+        } | r.get("more_keys", {})
         text = parity.yaml.safe_dump(recipe, sort_keys=False, width=1000)
         (root / "cases" / parity.CASE / f"{name}.yaml").write_text(text)
 
@@ -497,7 +496,7 @@ def make():
     parity.write_json(folder / "expected.json", expected)
     save_file(tensors, folder / "expected.safetensors")
     bf16 = {root.name: parity.bf16_losses(root, BATCHES[root]) for root in (FIRST, SECOND)}
-    parity.write_json(DATA / "bf16_reference.json", bf16)
+    parity.update_json(DATA / "bf16_reference.json", bf16)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""Writes tests/data/image: awkward image files, what Pillow makes of them, and what its resize and transformers' CLIP processor give.
+"""Writes tests/data/image: awkward image files, what Pillow makes of them, and what its resize, transformers' CLIP
+processor and open_clip's transform give.
 
-Made with Python 3.11, Pillow 13.0 (libjpeg-turbo 3.2), numpy, transformers 5.17 (CLIPImageProcessorPil).
+Made with Python 3.11, Pillow 13.0 (libjpeg-turbo 3.2), numpy, transformers 5.17 (CLIPImageProcessorPil), open_clip 3.3.
 Run: python image_goldens.py [tests/data/image]
 """
 
@@ -13,6 +14,7 @@ import sys
 import zlib
 
 import numpy as np
+from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
@@ -279,6 +281,24 @@ for source, cls, config in [
         "sum": float(pixels.astype(np.float64).sum()), "first": [float(x) for x in pixels.reshape(-1)[:8]],
     })  # fmt: skip
 
+open_clip = []
+for source, size, preprocess in [
+    ((61, 43), 24, {}),
+    ((43, 62), 24, {"mean": [0.5, 0.4, 0.3], "std": [0.25, 0.3, 0.2]}),
+    ((64, 45), 23, {"interpolation": "bilinear"}),  # spare of 9 and 11 pixels: half a pixel rounds to even
+    ((49, 23), 23, {}),
+    ((55, 23), 23, {}),
+    ((61, 43), 24, {"resize_mode": "squash"}),
+    ((61, 43), 24, {"resize_mode": "longest"}),
+    ((43, 62), 25, {"resize_mode": "longest", "interpolation": "random"}),
+    ((97, 5), 24, {"resize_mode": "longest"}),
+]:
+    transform = image_transform_v2(PreprocessCfg(size=size, **preprocess), is_train=False)
+    pixels = transform(Image.fromarray(pattern(*source))).numpy()
+    open_clip.append({
+        "from": source, "image_size": size, "preprocess_cfg": preprocess, "sha256": sha(pixels), "first": [float(x) for x in pixels.reshape(-1)[:8]],
+    })  # fmt: skip
+
 encoded = []
 for size, quality, channels in [((64, 48), 80, 3), ((61, 43), 35, 3), ((17, 23), 95, 3), ((61, 43), 80, 1), ((1, 1), 75, 3), ((200, 3), 100, 1)]:
     pixels = pattern(*size)
@@ -287,7 +307,7 @@ for size, quality, channels in [((64, 48), 80, 3), ((61, 43), 35, 3), ((17, 23),
     rgb = np.asarray(Image.open(buffer).convert("RGB"))
     encoded.append({"from": size, "quality": quality, "channels": channels, "rgb_sha256": sha(rgb)})
 
-goldens = {"decoded": decoded, "resized": resized, "processed": processed, "encoded": encoded}
+goldens = {"decoded": decoded, "resized": resized, "processed": processed, "open_clip": open_clip, "encoded": encoded}
 text = ",\n".join(f'"{key}": [\n' + ",\n".join(json.dumps(entry) for entry in entries) + "\n]" for key, entries in goldens.items())
 (OUT / "goldens.json").write_text("{\n" + text + "\n}\n")
 print(len(files), "files,", sum(len(data) for _, data, _ in files), "bytes")

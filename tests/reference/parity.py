@@ -12,6 +12,7 @@ import math
 import re
 from pathlib import Path
 
+import biomedclip
 import numpy
 import torch
 import transformers
@@ -61,13 +62,30 @@ class ClipWithProjection(nn.Module):
         return self.projector(self.features(pixel_values))
 
 
-class MultimodalModel(nn.Module):
-    """Its state dict bears the names of the original's checkpoints."""
+class BiomedClipWithProjection(nn.Module):
+    """`encoder`: an open_clip model with a timm tower (biomedclip.py)."""
 
-    def __init__(self, llm_config, clip_config):
+    def __init__(self, encoder, hidden_size):
         super().__init__()
+        self.feature_extractor = encoder.build()
+        self.projector = Projector(encoder.width, hidden_size)
+
+    def features(self, pixel_values):
+        """[images, patches, width]: the last block's output after the norm, without the class token."""
+        return self.feature_extractor.visual.trunk.forward_features(pixel_values)[:, 1:]
+
+    def forward(self, pixel_values):
+        return self.projector(self.features(pixel_values))
+
+
+class MultimodalModel(nn.Module):
+    """Its state dict bears the names of the original's checkpoints. `encoder`: a CLIPConfig or a biomedclip.Encoder."""
+
+    def __init__(self, llm_config, encoder):
+        super().__init__()
+        with_projection = ClipWithProjection if isinstance(encoder, CLIPConfig) else BiomedClipWithProjection
         self.model = AutoModelForCausalLM.from_config(llm_config, dtype=torch.get_default_dtype())
-        self.modalities_with_projection = nn.ModuleList([ClipWithProjection(clip_config, llm_config.hidden_size)])
+        self.modalities_with_projection = nn.ModuleList([with_projection(encoder, llm_config.hidden_size)])
 
     def embed(self, input_ids, pixel_values, attachment_id):
         """Token embeddings with the projected images, in order, in the places of the attachment token."""
@@ -124,14 +142,18 @@ class Case:
         self.config = json.loads((self.checkpoint / "config.json").read_text())
         self.tokenizer = AutoTokenizer.from_pretrained(self.checkpoint)
         vision = self.root / self.config["modalities"][0]["clip_name"]
-        self.clip_config = CLIPConfig.from_pretrained(vision, attn_implementation="eager")
-        self.processor = CLIPImageProcessorPil.from_pretrained(vision)
+        if self.config["modalities"][0]["model_type"] == "meditron_biomedclip":
+            self.encoder = biomedclip.Encoder(vision)
+            self.processor, self.num_embeddings = self.encoder.processor, self.encoder.num_patches
+        else:
+            self.encoder = CLIPConfig.from_pretrained(vision, attn_implementation="eager")
+            self.processor = CLIPImageProcessorPil.from_pretrained(vision)
+            vision_config = self.encoder.vision_config
+            self.num_embeddings = (vision_config.image_size // vision_config.patch_size) ** 2
         self.llm_config = AutoConfig.from_pretrained(self.root / self.config["llm_path"], attn_implementation="eager")
         self.llm_config.vocab_size = len(self.tokenizer)
         self.attachment_id = self.config["attachment_token_idx"]
         self.attachment = self.tokenizer.convert_ids_to_tokens(self.attachment_id)
-        vision_config = self.clip_config.vision_config
-        self.num_embeddings = (vision_config.image_size // vision_config.patch_size) ** 2
         self.recipes = [self.read_recipe(path) for path in sorted(self.folder.glob("*.yaml"))]
         self.samples = [self.read_sample(row) for row in load_from_disk(self.root / "data" / "arrow")]
 
@@ -183,7 +205,7 @@ class Case:
         }
 
     def build_model(self):
-        model = MultimodalModel(self.llm_config, self.clip_config)
+        model = MultimodalModel(self.llm_config, self.encoder)
         missing, unexpected = model.load_state_dict(load_file(self.checkpoint / "model.safetensors"), strict=False)
         missing = [name for name in missing if not (name == "model.lm_head.weight" and self.llm_config.tie_word_embeddings)]
         assert not missing and not unexpected, (missing, unexpected)
@@ -479,6 +501,12 @@ def write_json(path, value):
     text = json.dumps(rounded(value), indent=1, ensure_ascii=False)
     text = re.sub(r"\[[^][{}\"]*\]", lambda match: re.sub(r"\s*\n\s*", " ", match.group()).replace("[ ", "[").replace(" ]", "]"), text)
     Path(path).write_text(text + "\n")
+
+
+def update_json(path, entries):
+    """Replaces or adds entries of an object."""
+    old = json.loads(path.read_text()) if path.exists() else {}
+    write_json(path, old | entries)
 
 
 def differences(expected, found, path="", out=None):

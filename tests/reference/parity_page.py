@@ -14,10 +14,9 @@ The largest differences from the reference that the tests have seen: transformer
 `tests/reference/parity_page.py` from the tests' own report; the tests fail above the bound. Difference of two tensors: max|a - b| / max|b|; of two numbers:
 |a - b| / |b|; token ids, labels, positions and the order of samples are equal. `case_qwen3_clip` is a tied Qwen3 with a quick-GELU CLIP; `case_two`
 (`tests/data/case_two/README.md`) is untied, has other sizes, a GELU tower, several images a sample, samples without images, short last steps, and all four
-training modes. bf16 has no exact counterpart: its bound is the reference's own distance between bf16 and fp32.
+training modes; `case_biomedclip` has an encoder of BiomedCLIP's kind in open_clip's files (open_clip 3.3, timm 1.0.31). `vision` are encoders by themselves
+(`vision_goldens.py`). bf16 has no exact counterpart: its bound is the reference's own distance between bf16 and fp32.
 
-| quantity | case_qwen3_clip | case_two | bound |
-|---|---|---|---|
 """
 
 
@@ -43,19 +42,22 @@ def print_mixtures(records):
 
 
 def main():
-    rows, mixtures = {}, []
+    rows, mixtures, cases = {}, [], []
     for line in open(sys.argv[1]):
         record = json.loads(line)
         if record["case"].startswith("mixture "):
             mixtures.append(record)
             continue
+        if record["case"] not in cases:
+            cases.append(record["case"])
         cell = rows.setdefault(record["quantity"], {"bound": 0.0})
         cell[record["case"]] = max(cell.get(record["case"], 0.0), record["largest"])
         cell["bound"] = max(cell["bound"], record["bound"])
     sys.stdout.write(HEAD)
+    print(f"| quantity | {' | '.join(cases)} | bound |\n|{'---|' * (len(cases) + 2)}")
     for quantity, cell in rows.items():
-        cells = [f"{cell[case]:.1e}" if case in cell else "" for case in ("case_qwen3_clip", "case_two")]
-        print(f"| {quantity} | {cells[0]} | {cells[1]} | {cell['bound']:.0e} |")
+        cells = [f"{cell[case]:.1e}" if case in cell else "" for case in cases]
+        print(f"| {quantity} | {' | '.join(cells)} | {cell['bound']:.0e} |")
     if mixtures:
         print_mixtures(mixtures)
 

@@ -60,13 +60,15 @@ TEST_P(TrainingParity, FollowsTheReferenceStepByStep) {
 INSTANTIATE_TEST_SUITE_P(Cases, TrainingParity,
                          ::testing::Values(Case{"case_qwen3_clip", "alignment", "ALIGNMENT"}, Case{"case_qwen3_clip", "end2end", "END2END"},
                                            Case{"case_two", "alignment", "ALIGNMENT"}, Case{"case_two", "end2end", "END2END"},
-                                           Case{"case_two", "full", "FULL"}, Case{"case_two", "lm_only", "LM_ONLY"}),
+                                           Case{"case_two", "full", "FULL"}, Case{"case_two", "lm_only", "LM_ONLY"},
+                                           Case{"case_biomedclip", "alignment", "ALIGNMENT"},
+                                           Case{"case_biomedclip", "end2end", "END2END"}, Case{"case_biomedclip", "full", "FULL"}),
                          [](const auto& info) { return info.param.name + "_" + info.param.recipe; });
 
 /// In bf16 our losses may differ from float32 by no more than the reference's own do.
 TEST(Bf16Parity, StaysWithinTheReferencesSpread) {
   const Json reference = read_json(std::filesystem::path(TEST_DATA) / "bf16_reference.json");
-  for (const char* name : {"case_qwen3_clip", "case_two"}) {
+  for (const char* name : {"case_qwen3_clip", "case_two", "case_biomedclip"}) {
     const TemporaryFolder out;
     const Result result = train_case(name, "end2end", out.path(), {"training_args.bf16=true"});
     ASSERT_EQ(result.code, 0) << result.err;

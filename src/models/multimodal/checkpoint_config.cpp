@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "checkpoint/safetensors.h"
 #include "models/config_reader.h"
+#include "models/vision/timm_vit.h"
 
 namespace multimeditron {
 namespace fs = std::filesystem;
@@ -111,6 +112,11 @@ std::string canonical_tensor_name(const std::string& name) {
   std::string rest = result.substr(dot + 1);
   if (rest.starts_with("modality.")) rest = rest.substr(std::string("modality.").size());
   if (rest.starts_with("projection.")) rest = "projector." + rest;
+  // An encoder that was a ViTModel of transformers': known here under the names of the open_clip model that it was converted from.
+  if (const std::string extractor = "feature_extractor."; rest.starts_with(extractor)) {
+    const std::string name = open_clip_tensor_name(rest.substr(extractor.size()));
+    if (name.starts_with("visual.trunk.")) rest = extractor + name;
+  }
   return result.substr(0, dot + 1) + rest;
 }
 

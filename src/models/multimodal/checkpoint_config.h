@@ -23,7 +23,7 @@ ModelConfig read_checkpoint_config(const Json& json, const std::filesystem::path
 Json write_checkpoint_config(const ModelConfig& config, const std::string& dtype, const Tokenizer& tokenizer);
 
 /// The name under which this program knows a tensor of a checkpoint: earlier versions of the original used other prefixes
-/// (`modalities.k.`, `modalities.k.modality.feature_extractor.`, `modalities.k.projection.`).
+/// (`modalities.k.`, `modalities.k.modality.feature_extractor.`, `modalities.k.projection.`). In WeightFile's notation.
 std::string canonical_tensor_name(const std::string& name);
 
 }  // namespace multimeditron

@@ -9,6 +9,11 @@ namespace {
 
 constexpr std::string_view kPrefix = "feature_extractor.";
 
+/// Where the tower's tensors lie: "feature_extractor.vision_model".
+std::string tower_path(const VisionConfig& config) {
+  return std::string(kPrefix) + config.prefix + tower_name(config.kind);
+}
+
 }  // namespace
 
 void EncoderModality::Passengers::add(const std::string& name, std::vector<int64_t> shape) {
@@ -18,13 +23,13 @@ void EncoderModality::Passengers::add(const std::string& name, std::vector<int64
 
 EncoderModality::EncoderModality(const ModalityConfig& config)
     : Modality(config), vision_(make_vision_tower(config.vision)), projector_(config.vision.hidden_size, config.spec.hidden_size) {
-  register_module(std::string(kPrefix) + tower_name(config.vision.kind), *vision_);
+  register_module(tower_path(config.vision), *vision_);
   register_module("projector", projector_);
   register_module("feature_extractor", passengers_);
 }
 
 void EncoderModality::add_passenger(const std::string& name, std::vector<int64_t> shape) {
-  const std::string own = std::string(kPrefix) + tower_name(config().vision.kind) + ".";
+  const std::string own = tower_path(config().vision) + ".";
   if (!name.starts_with(kPrefix) || name.starts_with(own) || name.ends_with("position_ids")) return;
   passengers_.add(name.substr(kPrefix.size()), std::move(shape));
 }

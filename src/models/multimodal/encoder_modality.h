@@ -9,8 +9,9 @@
 
 namespace multimeditron {
 
-/// `meditron_clip`: a vision tower and its projector. Names: feature_extractor.vision_model.*, projector.projection.*; the text tower and
-/// the other tensors of the whole CLIPModel travel along untouched.
+/// `meditron_clip`, `meditron_biomedclip`: a vision tower and its projector. Names: feature_extractor.vision_model.* or
+/// feature_extractor.visual.trunk.*, projector.projection.*; the text tower and the other tensors of the whole model travel along
+/// untouched.
 class EncoderModality : public Modality {
  public:
   explicit EncoderModality(const ModalityConfig& config);

@@ -14,11 +14,11 @@ namespace {
 namespace fs = std::filesystem;
 
 void check_supported(const ModalitySpec& spec, const std::string& where) {
-  if (spec.model_type != "meditron_clip" && !spec.is_mixture()) {
+  if (spec.model_type != "meditron_clip" && spec.model_type != "meditron_biomedclip" && !spec.is_mixture()) {
     throw UserError("this kind of modality cannot be run by this version",
                     {.where = where + ", key model_type",
                      .found = spec.model_type,
-                     .fix = "use meditron_clip, moe_meditron_clip or moe_meditron_clip_pep"});
+                     .fix = "use meditron_clip, meditron_biomedclip, moe_meditron_clip or moe_meditron_clip_pep"});
   }
   if (spec.projection_type != "mlp") {
     throw UserError("this kind of projector cannot be run by this version",
@@ -27,6 +27,17 @@ void check_supported(const ModalitySpec& spec, const std::string& where) {
   if (spec.use_2d_position_ids) {
     throw UserError("two-dimensional position ids cannot be run by this version",
                     {.where = where + ", key use_2d_position_ids", .found = "true"});
+  }
+}
+
+/// The recipe's `image_size`, where it is not the encoder's own.
+void take_image_size(ModalityConfig& config, const std::string& where) {
+  if (config.spec.image_size == 0) return;
+  try {
+    config.vision = config.vision.for_image_size(config.spec.image_size);
+    config.processor = config.processor.resized(config.spec.image_size);
+  } catch (const UserError& error) {
+    throw error.at(where + ", key image_size");
   }
 }
 
@@ -64,8 +75,10 @@ ModalityParts read_modality_parts(const ModalitySpec& spec, const fs::path& near
     const std::string ours = inner(name);
     return ours.empty() ? ours : "feature_extractor." + ours;
   };
-  return {.config = {.spec = spec, .vision = std::move(folder.config), .processor = std::move(folder.processor)},
-          .weights = {{.path = folder.weights.path, .rename = rename}}};
+  ModalityParts parts{.config = {.spec = spec, .vision = std::move(folder.config), .processor = std::move(folder.processor)},
+                      .weights = {{.path = folder.weights.path, .rename = rename}}};
+  take_image_size(parts.config, key);
+  return parts;
 }
 
 ModalityConfig read_modality_config(const Json& json, const std::string& where, const CheckpointContext& context) {
@@ -77,6 +90,8 @@ ModalityConfig read_modality_config(const Json& json, const std::string& where, 
   config.spec.hidden_size = reader.integer("hidden_size");
   config.spec.projection_type = reader.string("projection_type", "mlp");
   config.spec.use_2d_position_ids = reader.boolean("use_2d_position_ids", false);
+  config.spec.trust_remote_code = reader.boolean("trust_remote_code", false);
+  if (reader.has("image_size")) config.spec.image_size = reader.integer("image_size");
   check_supported(config.spec, where);
   if (config.spec.is_mixture()) {
     read_mixture_config(reader, json, context, config);
@@ -85,6 +100,7 @@ ModalityConfig read_modality_config(const Json& json, const std::string& where, 
   if (reader.has("clip_config")) {
     config.vision = VisionConfig::from_json(reader.object("clip_config"), where + ", clip_config");
     config.processor = read_processor(reader);
+    take_image_size(config, where);
     return config;
   }
   VisionFolder encoder =
@@ -92,6 +108,7 @@ ModalityConfig read_modality_config(const Json& json, const std::string& where, 
                                    context.fallback_folder, where + ", clip_name"));
   config.vision = std::move(encoder.config);
   config.processor = std::move(encoder.processor);
+  take_image_size(config, where);
   return config;
 }
 
@@ -106,6 +123,8 @@ Json write_modality_config(const ModalityConfig& config) {
   if (!spec.is_mixture()) {
     json["clip_name"] = spec.clip_name;
     json["clip_config"] = config.vision.json;
+    if (spec.model_type == "meditron_biomedclip") json["trust_remote_code"] = spec.trust_remote_code;
+    if (spec.image_size != 0) json["image_size"] = spec.image_size;
     return json;
   }
   json.update(write_mixture_keys(config));
@@ -114,14 +133,24 @@ Json write_modality_config(const ModalityConfig& config) {
 
 void settle_modality(ModalityConfig& config, int64_t hidden_size, const std::string& where) {
   check_supported(config.spec, where);
+  if (config.spec.model_type == "meditron_clip" && config.vision.kind != VisionKind::kClip) {
+    throw UserError("the encoder is not a CLIP of transformers'",
+                    {.where = where + ", key model_type",
+                     .found = "meditron_clip; " + config.spec.clip_name + " is a ViT of timm's",
+                     .fix = "write model_type: meditron_biomedclip"});
+  }
   if (config.spec.is_mixture()) settle_mixture(config, where);
   const int64_t size = config.image_size();
   if (config.processor.height() != size || config.processor.width() != size) {
-    throw UserError("the image processor and the encoder do not fit together",
-                    {.where = where,
-                     .found = fmt::format("the processor makes {} x {} pixels, the encoder takes {} x {}", config.processor.width(),
-                                          config.processor.height(), size, size),
-                     .fix = "use the preprocessor_config.json of this encoder"});
+    throw UserError(
+        "the image processor and the encoder do not fit together",
+        {.where = where,
+         .found = fmt::format("the processor makes {} x {} pixels, the encoder takes {} x {}", config.processor.width(),
+                              config.processor.height(), size, size),
+         .fix = "use the preprocessor_config.json of this encoder" +
+                (config.spec.is_mixture()
+                     ? ""
+                     : fmt::format(", or write image_size: {} to have its position embeddings interpolated", config.processor.width()))});
   }
   if (config.spec.hidden_size != hidden_size) {
     throw UserError("the projector's width differs from the language model's",

@@ -19,7 +19,7 @@ std::string component_of(const std::string& name) {
   const auto has = [&](const char* part) { return path.find(part) != std::string::npos; };
   if (has(".projector.") || has(".projectors.") || has(".cross_attn.")) return "projector";
   if (has(".gating_network.")) return "gate";
-  if ((has(".vision_model.") || has(".experts.")) && !has(".post_layernorm.")) return "vision";
+  if ((has(".vision_model.") || has(".visual.trunk.") || has(".experts.")) && !has(".post_layernorm.")) return "vision";
   return "unused";
 }
 

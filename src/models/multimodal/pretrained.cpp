@@ -38,6 +38,17 @@ std::string shape_text(const std::vector<int64_t>& shape) {
   return fmt::format("[{}]", fmt::join(shape, ", "));
 }
 
+/// In a checkpoint of the original's, an open_clip model may stand inside a wrapper, whose name is in front of all of its tensors.
+void find_prefix(VisionConfig& vision, const TensorSources& sources, const std::string& modality) {
+  if (vision.kind != VisionKind::kTimmVit) return;
+  const std::string extractor = modality + "feature_extractor.", trunk = std::string(tower_name(vision.kind)) + ".";
+  for (const auto& [name, found] : sources.all()) {
+    if (!name.starts_with(extractor) || name.find(trunk) == std::string::npos) continue;
+    vision.prefix = open_clip_prefix(name.substr(extractor.size()));
+    return;
+  }
+}
+
 /// What the files hold beside the tree's tensors (a CLIPModel's text tower, projections, logit_scale) travels along.
 void add_passengers(MultimodalModel& model, const TensorSources& sources) {
   for (size_t k = 0; k < model.modalities().size(); ++k) {
@@ -325,7 +336,10 @@ Pretrained load_checkpoint_with(const fs::path& folder, at::ScalarType dtype, co
   config.attachment_token_id = *id;
   check_vocabulary(tokenizer, config.llm, folder);
   TensorSources sources;
-  if (!shapes_only) sources.add({.path = folder, .rename = canonical_tensor_name});
+  if (!shapes_only) {
+    sources.add({.path = folder, .rename = canonical_tensor_name});
+    for (size_t k = 0; k < config.modalities.size(); ++k) find_prefix(config.modalities[k].vision, sources, modality_prefix(k));
+  }
   return finish(std::move(config), std::move(tokenizer), shapes_only ? nullptr : &sources, folder, dtype, false, false, 0, trained);
 }
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "checkpoint/safetensors.h"
+#include "checkpoint/weights.h"
 #include "models/vision/folder.h"
 
 namespace multimeditron {
@@ -26,7 +26,11 @@ class TensorSources {
   const std::map<std::string, Found>& all() const { return found_; }
 
  private:
-  std::vector<std::unique_ptr<SafetensorsReader>> readers_;
+  void join(const std::string& name, const std::map<std::string, Found>& parts);
+
+  std::vector<std::unique_ptr<WeightsReader>> readers_;
+  std::vector<std::unique_ptr<TensorView>> joined_;
+  std::vector<std::unique_ptr<std::byte[]>> joined_bytes_;
   std::map<std::string, Found> found_;
 };
 

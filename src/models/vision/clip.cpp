@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "models/config_reader.h"
+#include "models/vision/attend.h"
 
 namespace multimeditron {
 
@@ -27,6 +28,7 @@ ClipVisionConfig ClipVisionConfig::from_json(const Json& json, const std::string
   config.num_hidden_layers = reader.integer("num_hidden_layers", config.num_hidden_layers);
   config.num_attention_heads = reader.integer("num_attention_heads", config.num_attention_heads);
   config.image_size = reader.integer("image_size", config.image_size);
+  config.position_image_size = config.image_size;
   config.patch_size = reader.integer("patch_size", config.patch_size);
   config.num_channels = reader.integer("num_channels", config.num_channels);
   config.layer_norm_eps = reader.number("layer_norm_eps", config.layer_norm_eps);
@@ -55,7 +57,7 @@ ClipVisionTower::ClipVisionTower(const ClipVisionConfig& config) : config_(confi
   class_embedding_ = &register_parameter("embeddings.class_embedding", {dim});
   patch_embedding_ =
       &register_parameter("embeddings.patch_embedding.weight", {dim, config.num_channels, config.patch_size, config.patch_size});
-  position_embedding_ = &register_parameter("embeddings.position_embedding.weight", {config.num_patches() + 1, dim});
+  position_embedding_ = &register_parameter("embeddings.position_embedding.weight", {config.num_positions(), dim});
   pre_norm_weight_ = &register_parameter("pre_layrnorm.weight", {dim}, true);  // the checkpoint's spelling
   pre_norm_bias_ = &register_parameter("pre_layrnorm.bias", {dim}, true);
   for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
@@ -67,14 +69,11 @@ ClipVisionTower::ClipVisionTower(const ClipVisionConfig& config) : config_(confi
 }
 
 at::Tensor ClipVisionTower::hidden_states(const at::Tensor& pixel_values) const {
-  const int64_t images = pixel_values.size(0), dim = config_.hidden_size, patch = config_.patch_size, side = config_.image_size / patch;
-  // The patch convolution has stride = kernel, so it is a linear layer over the patches' pixels.
-  const at::Tensor patches = pixel_values.to(patch_embedding_->data.scalar_type())
-                                 .view({images, 3, side, patch, side, patch})
-                                 .permute({0, 2, 4, 1, 3, 5})
-                                 .reshape({images, side * side, -1});
-  at::Tensor x = at::linear(patches, patch_embedding_->data.view({dim, -1}));                        // [N, P, D]
-  x = at::cat({class_embedding_->data.expand({images, 1, dim}), x}, 1) + position_embedding_->data;  // [N, 1 + P, D]
+  const int64_t images = pixel_values.size(0), dim = config_.hidden_size, side = config_.image_size / config_.patch_size;
+  const at::Tensor patches = patches_of(pixel_values.to(patch_embedding_->data.scalar_type()), config_.patch_size);
+  at::Tensor x = at::linear(patches, patch_embedding_->data.view({dim, -1}));  // [N, P, D]
+  x = at::cat({class_embedding_->data.expand({images, 1, dim}), x}, 1);        // [N, 1 + P, D]
+  x = x + interpolate_positions(position_embedding_->data, side);
   x = at::layer_norm(x, {dim}, pre_norm_weight_->data, pre_norm_bias_->data, config_.layer_norm_eps);
   for (const auto& layer : layers_) x = layer->forward(x, false);
   return x;

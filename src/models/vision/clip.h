@@ -18,11 +18,14 @@ namespace multimeditron {
 struct ClipVisionConfig {
   int64_t hidden_size = 768, intermediate_size = 3072, num_hidden_layers = 12, num_attention_heads = 12;
   int64_t image_size = 224, patch_size = 32, num_channels = 3;
+  int64_t position_image_size = 224;  ///< what the position embeddings were trained for; another `image_size` interpolates them
   double layer_norm_eps = 1e-5;
   std::string hidden_act = "quick_gelu";  ///< quick_gelu (OpenAI's), gelu (LAION's)
   Json json;                              ///< the whole config.json as read
 
   int64_t num_patches() const { return (image_size / patch_size) * (image_size / patch_size); }
+  /// Rows of the position embeddings: the class token's and those of the patches.
+  int64_t num_positions() const { return 1 + (position_image_size / patch_size) * (position_image_size / patch_size); }
   /// `json`: a CLIPModel's or a CLIPVisionModel's config. Throws UserError naming `where` and the key.
   static ClipVisionConfig from_json(const Json& json, const std::string& where);
 };

@@ -4,30 +4,11 @@
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/layer_norm.h>
 #include <ATen/ops/linear.h>
-#include <ATen/ops/matmul.h>
-#include <ATen/ops/ones.h>
-#include <ATen/ops/scaled_dot_product_attention.h>
 #include <ATen/ops/sigmoid.h>
 
-#include <cmath>
-#include <limits>
+#include "models/vision/attend.h"
 
 namespace multimeditron {
-namespace {
-
-/// Attention of [N, heads, tokens, head_dim]. At the lengths of images and captions, LibTorch's fused kernel spends its time on thousands
-/// of small products in bfloat16: three large ones take a third of it (docs/performance.md). In float32 it is the faster one.
-at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, bool causal) {
-  if (q.scalar_type() != at::kBFloat16 || !q.is_cpu()) return at::scaled_dot_product_attention(q, k, v, std::nullopt, 0.0, causal);
-  at::Tensor scores = at::matmul(q * (1 / std::sqrt(static_cast<double>(q.size(-1)))), k.transpose(-1, -2));
-  if (causal) {
-    const int64_t tokens = q.size(-2);
-    scores = scores.masked_fill(at::ones({tokens, tokens}, at::kBool).triu(1), -std::numeric_limits<double>::infinity());
-  }
-  return at::matmul(scores.softmax(-1), v);
-}
-
-}  // namespace
 
 ClipLayer::ClipLayer(const ClipLayerConfig& config) : config_(config) {
   const int64_t dim = config.hidden_size, inner = config.intermediate_size;

@@ -15,7 +15,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "checkpoint/safetensors.h"
+#include "checkpoint/weights.h"
 #include "models/config_reader.h"
 #include "models/tensors.h"
 
@@ -88,7 +88,7 @@ void ClipModel::initialise(uint64_t seed) {
 }
 
 void ClipModel::load(const std::filesystem::path& folder) {
-  const SafetensorsReader reader(folder);
+  const WeightsReader reader(folder);
   std::vector<UserError> errors;
   visit("", [&](const std::string& name, Parameter& parameter) {
     const TensorView* view = reader.find(name);

@@ -37,7 +37,7 @@ class ClipModel : public Module {
   void allocate(at::ScalarType dtype);
   /// Draws all parameters: as transformers' CLIPModel does, but for the vision tower's patches and positions (docs/experts.md).
   void initialise(uint64_t seed);
-  /// Copies model.safetensors of `folder`. Throws UserError for what is missing, truncated or misshapen.
+  /// Copies the tensors of `folder` (checkpoint/weights.h). Throws UserError for what is missing, truncated or misshapen.
   void load(const std::filesystem::path& folder);
   /// Writes config.json and model.safetensors.
   void save(const std::filesystem::path& folder) const;

@@ -13,16 +13,21 @@ namespace multimeditron {
 
 /// The families of encoders: what their config.json looks like and how their tensors are called.
 enum class VisionKind {
-  kClip,  ///< transformers' CLIPModel or CLIPVisionModel
+  kClip,     ///< transformers' CLIPModel or CLIPVisionModel
+  kTimmVit,  ///< timm's VisionTransformer as open_clip's tower (BiomedCLIP), or its conversion to transformers' ViTModel
 };
 
 /// What the rest of the program needs to know of an encoder, whatever its kind.
 struct VisionConfig {
   VisionKind kind = VisionKind::kClip;
   int64_t hidden_size = 0, intermediate_size = 0, image_size = 0, patch_size = 0;
-  Json json;  ///< the encoder's own configuration as read; written back into checkpoints
+  Json json;           ///< the encoder's own configuration; written back into checkpoints
+  std::string prefix;  ///< what a wrapper puts in front of its tensors' names ("model."); from the file's names
 
   int64_t num_patches() const { return (image_size / patch_size) * (image_size / patch_size); }
+  /// The same encoder for square images of another size: its position embeddings are interpolated. Throws UserError where no whole number
+  /// of patches fits.
+  VisionConfig for_image_size(int64_t size) const;
   /// Recognises the kind. Throws UserError naming `where` and the key.
   static VisionConfig from_json(const Json& json, const std::string& where);
 };
@@ -37,7 +42,7 @@ class VisionTower : public Module {
 
 std::unique_ptr<VisionTower> make_vision_tower(const VisionConfig& config);
 
-/// The tower's place in the whole model that it comes from (a CLIPModel has a text tower too): "vision_model".
+/// The tower's place in the whole model that it comes from (a CLIPModel has a text tower too): "vision_model", "visual.trunk".
 const char* tower_name(VisionKind kind);
 
 }  // namespace multimeditron
