@@ -1,12 +1,15 @@
 # Every target sets up what it needs, is safe to repeat, and says what it does. `make help` lists them.
 # JOBS: compilers at the same time (one of them takes up to 2 GB of memory).
 JOBS ?= $(shell nproc)
+# OUTPUT, SEED: of the demo.
 OUTPUT ?= demo-output
+SEED ?= 0
 .DEFAULT_GOAL := help
 .PHONY: help setup configure build demo test bench goldens format lint asan cross-check clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  JOBS=2 limits the compilers at work (2 GB each); OUTPUT=demo-output SEED=0 are the demo's"
 
 setup:  ## fetch what the system lacks: Debian packages and the C++ parts of pinned wheels (deps/)
 	@echo "== setup: what deps/apt.txt and deps/wheels.txt name"
@@ -23,8 +26,8 @@ build: configure  ## build the program, the tests and the benchmarks into build/
 demo: configure  ## build the program, train a small model that sees on phantom images, examine it (four minutes on 2 cores)
 	@echo "== build: the program, $(JOBS) jobs"
 	@cmake --build build --target multimeditron multimeditron_engine -- -j$(JOBS)
-	@echo "== demo: build/multimeditron demo --output $(OUTPUT)"
-	@build/multimeditron demo --output $(OUTPUT)
+	@echo "== demo: build/multimeditron demo --output $(OUTPUT) --seed $(SEED)"
+	@build/multimeditron demo --output $(OUTPUT) --seed $(SEED)
 
 test: build  ## build, then run every test: C++, Rust bridge, house rules
 	@echo "== test"

@@ -4,6 +4,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <ctime>
 #include <fstream>
 #include <sstream>
@@ -39,6 +41,14 @@ void release_free_memory() {
 
 void reset_peak_resident() {
   std::ofstream("/proc/self/clear_refs") << "5";
+}
+
+int64_t world_size() {
+  for (const char* name : {"WORLD_SIZE", "SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE"}) {
+    const char* value = std::getenv(name);
+    if (value != nullptr && *value != '\0') return std::max<int64_t>(1, std::strtoll(value, nullptr, 10));
+  }
+  return 1;
 }
 
 std::string today_iso_date() {

@@ -1,4 +1,4 @@
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "cli/subcommands.h"
+#include "recipe/missing.h"
 
 namespace multimeditron {
 namespace {
@@ -30,6 +31,7 @@ int check_for_programs(const Options& options) {
       report["warnings"] = recipe.warnings;
       report["notes"] = recipe.notes;
       report["fingerprint"] = recipe.fingerprint;
+      report["missing"] = missing_parts(recipe);
     };
     if (is_expert_recipe(options.recipe)) {
       tell(load_expert_recipe(options.recipe, options.overrides));
@@ -49,12 +51,14 @@ int check_for_programs(const Options& options) {
 int check(const Options& options) {
   require_option(!options.recipe.empty(), "RECIPE", "multimeditron check recipe.yaml");
   if (options.json) return check_for_programs(options);
-  if (is_expert_recipe(options.recipe)) {
-    load_expert_and_show(options.recipe, options.overrides);
+  const std::vector<std::string> missing = is_expert_recipe(options.recipe)
+                                               ? missing_parts(load_expert_and_show(options.recipe, options.overrides))
+                                               : missing_parts(load_and_show(options.recipe, options.overrides));
+  if (missing.empty()) {
+    fmt::print("{}: ok\n", options.recipe);
   } else {
-    load_and_show(options.recipe, options.overrides);
+    fmt::print("{}: no mistakes, but this machine lacks\n  {}\n", options.recipe, fmt::join(missing, "\n  "));
   }
-  fmt::print("{}: ok\n", options.recipe);
   return kExitDone;
 }
 

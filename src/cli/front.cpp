@@ -59,7 +59,7 @@ UserError option_mistake(const CLI::App& app, const CLI::ParseError& error) {
 }  // namespace
 
 std::unique_ptr<CLI::App> make_app(Action& action) {
-  auto app = std::make_unique<CLI::App>("Trains, evaluates and serves medical vision-language models.", "multimeditron");
+  auto app = std::make_unique<CLI::App>("Trains and evaluates medical vision-language models, and asks them.", "multimeditron");
   app->require_subcommand(0, 1);
   app->allow_extras();
   app->get_formatter()->column_width(34);

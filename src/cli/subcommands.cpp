@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/process.h"
 #include "base/suggest.h"
 
 namespace multimeditron {
@@ -42,6 +43,22 @@ ExpertRecipe load_expert_and_show(const std::string& file, const std::vector<std
   ExpertRecipe recipe = load_expert_recipe(file, overrides);
   show(recipe.warnings, recipe.notes);
   return recipe;
+}
+
+void settle_recipe(const std::string& command, std::string& config, std::vector<std::string>& overrides) {
+  if (config.empty() && !overrides.empty() && overrides.front().find('=') == std::string::npos) {
+    config = overrides.front();
+    overrides.erase(overrides.begin());
+  }
+  require_option(!config.empty(), "--config", fmt::format("multimeditron {} --config RECIPE", command));
+}
+
+void require_one_process() {
+  if (world_size() == 1) return;
+  throw UserError("this version trains in one process",
+                  {.where = "the launcher's variables (WORLD_SIZE, SLURM_STEP_NUM_TASKS)",
+                   .found = fmt::format("{} processes", world_size()),
+                   .fix = "start one, for instance with `torchrun --nproc-per-node 1` or `srun --ntasks 1`"});
 }
 
 void require_option(bool given, const std::string& option, const std::string& fix) {

@@ -38,6 +38,11 @@ CLI::App* add_subcommand(CLI::App& app, const std::string& name, const std::stri
 Recipe load_and_show(const std::string& file, const std::vector<std::string>& overrides);
 ExpertRecipe load_expert_and_show(const std::string& file, const std::vector<std::string>& overrides);
 
+/// What every training takes: the recipe, as `--config RECIPE` or as the first argument, and changes to it.
+void settle_recipe(const std::string& command, std::string& config, std::vector<std::string>& overrides);
+/// Throws UserError where a launcher has started several processes for this job.
+void require_one_process();
+
 // Checks of values, with messages of the same form as all others.
 void require_option(bool given, const std::string& option, const std::string& fix);
 void require_range(bool in_range, const std::string& option, const std::string& found, const std::string& expected);

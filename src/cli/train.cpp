@@ -15,8 +15,9 @@ struct Options {
   bool dry_run = false, fresh = false, quiet = false, json = false;
 };
 
-int train(const Options& options) {
-  require_option(!options.config.empty(), "--config", "multimeditron train --config RECIPE");
+int train(Options options) {
+  settle_recipe("train", options.config, options.overrides);
+  require_one_process();
   if (options.quiet && options.json) throw UserError("`--quiet` and `--json` exclude each other", {.fix = "keep one of them"});
   if (options.quiet) set_log_level(LogLevel::kQuiet);
   const OutputMode output = options.json ? OutputMode::kJson : options.quiet ? OutputMode::kQuiet : OutputMode::kNormal;

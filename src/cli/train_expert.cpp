@@ -25,7 +25,8 @@ void add_train_expert(CLI::App& app, Action& action) {
   expert_app->add_flag("--json", options->json, "Print JSON lines for programs");
   expert_app->callback([options, &action] {
     action = [options] {
-      require_option(!options->config.empty(), "--config", "multimeditron train-expert --config RECIPE");
+      settle_recipe("train-expert", options->config, options->overrides);
+      require_one_process();
       if (options->quiet && options->json) throw UserError("`--quiet` and `--json` exclude each other", {.fix = "keep one of them"});
       if (options->quiet) set_log_level(LogLevel::kQuiet);
       const OutputMode output = options->json ? OutputMode::kJson : options->quiet ? OutputMode::kQuiet : OutputMode::kNormal;

@@ -39,4 +39,14 @@ std::string load_attachment(const Attachment& attachment, std::span<const Loader
   return read_file(file);
 }
 
+void require_image_folders(std::span<const LoaderSpec> loaders, const fs::path& recipe_file) {
+  for (size_t i = 0; i < loaders.size(); ++i) {
+    std::error_code code;
+    if (loaders[i].base_path.empty() || fs::is_directory(loaders[i].base_path, code)) continue;
+    throw UserError("the folder of the images is not there", {.where = fmt::format("{}, key loaders.{}.base_path", recipe_file.string(), i),
+                                                              .found = loaders[i].base_path,
+                                                              .fix = "correct it; it is relative to the working directory"});
+  }
+}
+
 }  // namespace multimeditron

@@ -13,4 +13,7 @@ namespace multimeditron {
 /// without the row: no loader for the type, a missing file, a path that leaves its folder.
 std::string load_attachment(const Attachment& attachment, std::span<const LoaderSpec> loaders, const std::filesystem::path& folder);
 
+/// Throws UserError for a loader whose `base_path` is no folder: each of its images would be missing.
+void require_image_folders(std::span<const LoaderSpec> loaders, const std::filesystem::path& recipe_file);
+
 }  // namespace multimeditron

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string_view>
 
@@ -173,7 +174,10 @@ class JsonDataset : public Dataset {
 
   std::string place(int64_t index) const override {
     const auto [file, row] = index_.find(index);
-    return fmt::format("{}, row {}", files_[file].path().string(), row);
+    const std::string_view before(
+        reinterpret_cast<const char*>(files_[file].bytes().data()),
+        static_cast<size_t>(rows_[static_cast<size_t>(index)].data() - reinterpret_cast<const char*>(files_[file].bytes().data())));
+    return fmt::format("{}, line {}", files_[file].path().string(), 1 + std::count(before.begin(), before.end(), '\n'));
   }
 
   Row row(int64_t index) const override { return at_place(index, parse_row); }

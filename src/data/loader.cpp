@@ -27,7 +27,7 @@ Outcome build(const SampleSource& builder, int64_t row) {
     outcome.sample = builder.build(row);
   } catch (const UserError& error) {
     // The message alone: places and findings of other layers might hold more of the row than may be written down.
-    outcome.error = error.message();
+    outcome.error = error.message() + (error.details().found.empty() ? "" : ": " + error.details().found);
   } catch (...) {
     outcome.fault = std::current_exception();
   }

@@ -18,7 +18,7 @@ struct SampleBatch {
   int64_t bad_samples = 0;
 };
 
-/// Bad samples: counted, written to `quarantine.jsonl` ({row, place, error}), fatal past max(10, share of those seen).
+/// Bad samples: counted once a row, written to `quarantine.jsonl` ({row, place, error}), fatal past max(10, share of those seen).
 class Quarantine {
  public:
   /// `file` may be empty (nothing is written).
@@ -27,6 +27,8 @@ class Quarantine {
   void add(int64_t row, const std::string& place, const std::string& error);
   void seen(int64_t count);
   int64_t count() const;
+  /// Why the last one was bad; empty where none was.
+  std::string last_error() const;
 
   /// How far it has come, `bytes` being the file's length: for a checkpoint.
   struct Position {

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <fstream>
 #include <mutex>
+#include <set>
 
 #include "base/error.h"
 #include "base/json.h"
@@ -16,6 +17,8 @@ struct Quarantine::State {
   double max_share = 0;
   std::mutex mutex;
   int64_t seen = 0, bad = 0;
+  std::set<int64_t> rows;  // those listed: a row that is bad is so in every epoch
+  std::string last_error;
 };
 
 Quarantine::Quarantine(std::filesystem::path file, double max_share) : state_(std::make_shared<State>()) {
@@ -25,6 +28,8 @@ Quarantine::Quarantine(std::filesystem::path file, double max_share) : state_(st
 
 void Quarantine::add(int64_t row, const std::string& place, const std::string& error) {
   const std::lock_guard lock(state_->mutex);
+  state_->last_error = fmt::format("{}: {}", place, error);
+  if (!state_->rows.insert(row).second) return;
   ++state_->bad;
   if (!state_->file.empty()) {
     std::ofstream out(state_->file, std::ios::app);
@@ -38,7 +43,7 @@ void Quarantine::add(int64_t row, const std::string& place, const std::string& e
   if (static_cast<double>(state_->bad) <= allowed) return;
   throw UserError("too many unusable samples",
                   {.where = state_->file.empty() ? place : state_->file.string(),
-                   .found = fmt::format("{} of {} seen so far, the last one: {}", state_->bad, state_->seen, error),
+                   .found = fmt::format("{} of {} seen so far, the last one: {}", state_->bad, state_->seen, state_->last_error),
                    .fix = "mend or remove them (quarantine.jsonl lists those met so far), or raise `max_bad_samples`"});
 }
 
@@ -50,6 +55,11 @@ void Quarantine::seen(int64_t count) {
 int64_t Quarantine::count() const {
   const std::lock_guard lock(state_->mutex);
   return state_->bad;
+}
+
+std::string Quarantine::last_error() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->last_error;
 }
 
 Quarantine::Position Quarantine::position() const {
@@ -65,11 +75,18 @@ void Quarantine::restore(const Position& position) {
   state_->bad = position.bad;
   std::error_code code;
   const auto bytes = state_->file.empty() ? 0 : std::filesystem::file_size(state_->file, code);
-  if (code || static_cast<int64_t>(bytes) <= position.bytes) return;
-  std::filesystem::resize_file(state_->file, static_cast<std::uintmax_t>(std::max<int64_t>(position.bytes, 0)), code);
-  if (code) {
-    throw UserError("cannot cut back the list of unusable samples",
-                    {.where = state_->file.string(), .found = code.message(), .fix = "check its permissions"});
+  if (code || bytes == 0) return;
+  if (static_cast<int64_t>(bytes) > position.bytes) {
+    std::filesystem::resize_file(state_->file, static_cast<std::uintmax_t>(std::max<int64_t>(position.bytes, 0)), code);
+    if (code) {
+      throw UserError("cannot cut back the list of unusable samples",
+                      {.where = state_->file.string(), .found = code.message(), .fix = "check its permissions"});
+    }
+  }
+  std::ifstream lines(state_->file);
+  for (std::string line; std::getline(lines, line);) {
+    const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (json.is_object() && json.contains("row") && json["row"].is_number_integer()) state_->rows.insert(json["row"].get<int64_t>());
   }
 }
 

@@ -25,7 +25,7 @@ void view_data(Bucket& bucket) {
 /// `bucket`, or the one beside it that holds its buffers of this role.
 Bucket& bucket_for(Role role, Bucket& bucket, std::vector<std::unique_ptr<Bucket>>& buckets) {
   if (role == Role::kLearnt) return bucket;
-  const std::string name = bucket.name + (role == Role::kCount ? ".counts" : ".statistics");
+  const std::string name = bucket.name + (role == Role::kCount ? ".counts" : role == Role::kConstant ? ".constants" : ".statistics");
   for (auto each = buckets.rbegin(); each != buckets.rend(); ++each) {
     if ((*each)->name == name) return **each;
   }

@@ -13,9 +13,10 @@ namespace multimeditron {
 
 struct Bucket;
 
-/// What a tensor of a checkpoint is to the model: learnt, or kept beside what is learnt. Running statistics of a batch norm are never
-/// trained, a count of batches is an integer whatever the model computes in.
-enum class Role { kLearnt, kStatistic, kCount };
+/// What a tensor of a checkpoint is to the model: learnt, or a buffer kept beside what is learnt, never trained and not counted as a
+/// parameter. Running statistics of a batch norm, constants of an activation; a count of batches is an integer whatever the model computes
+/// in.
+enum class Role { kLearnt, kStatistic, kConstant, kCount };
 
 /// A tensor under its checkpoint name. Until its bucket is allocated it has a shape only, so that the tree of a model of any size costs
 /// nothing.
@@ -59,7 +60,7 @@ class Module {
   void visit(const std::string& prefix, const std::function<void(const std::string& name, Parameter& parameter)>& function);
 
   /// Names every parameter and gathers them into buckets: one for each module that called `own_bucket()`, the rest in their parent's.
-  /// Buffers lie beside it, in `NAME.statistics` and `NAME.counts`.
+  /// Buffers lie beside it, in `NAME.statistics`, `NAME.constants` and `NAME.counts`.
   std::vector<std::unique_ptr<Bucket>> make_buckets(const std::string& prefix, const std::string& root_name);
 
  protected:

@@ -143,6 +143,8 @@ const std::map<std::string, std::set<std::string>>& harmless_values() {
       {"auto_find_batch_size", {"false"}},
       {"data_seed", {"null"}},
       {"dataloader_drop_last", {"false"}},
+      {"eval_strategy", {"no", "false"}},
+      {"evaluation_strategy", {"no", "false"}},
       {"fp16", {"false"}},
       {"group_by_length", {"false"}},
       {"ignore_data_skip", {"false"}},
@@ -218,7 +220,8 @@ bool accept_argument(const Node::Entry& entry, const std::string& path, Reader& 
     reader.note(entry.key_origin, fmt::format("`{}` is accepted, not used here", path));
   } else {
     reader.warn(entry.key_origin,
-                fmt::format("`{}` is accepted, not used here; {} would change the result of the original", path, describe(entry.value)));
+                fmt::format("`{}` is not supported with the value {}: this run goes on without it and differs from the original's", path,
+                            describe(entry.value)));
   }
   return true;
 }

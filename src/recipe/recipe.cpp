@@ -1,6 +1,10 @@
 #include "recipe/recipe.h"
 
+#include <fmt/format.h>
+
+#include "base/error.h"
 #include "recipe/deepspeed.h"
+#include "recipe/expert_recipe.h"
 #include "recipe/fields.h"
 #include "recipe/load.h"
 #include "recipe/validate.h"
@@ -27,6 +31,11 @@ const Node* find(const Node& root, std::initializer_list<const char*> path) {
 }  // namespace
 
 Recipe load_recipe(const std::filesystem::path& file, std::span<const std::string> overrides) {
+  if (is_expert_recipe(file)) {
+    throw UserError("this is a recipe of train-expert", {.where = file.string(),
+                                                         .found = "`clip_name` at the top level",
+                                                         .fix = fmt::format("multimeditron train-expert --config {}", file.string())});
+  }
   return load_yaml<Recipe>(file, overrides, [](const Node& root, Recipe& recipe, Reader& reader) {
     validate(recipe, reader);
     if (const Node* deepspeed = find(root, {"training_args", "deepspeed"})) check_deepspeed(recipe, *deepspeed, reader);

@@ -2,9 +2,11 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdint>
+#include <map>
 
 #include "base/suggest.h"
 #include "recipe/fields.h"
@@ -19,7 +21,25 @@ std::string lower(std::string text) {
   return text;
 }
 
+/// What people write from habit, and no distance of letters finds.
+const std::map<std::string, std::string>& habits() {
+  static const std::map<std::string, std::string> words = {{"lr", "learning_rate"},
+                                                           {"batch_size", "per_device_train_batch_size"},
+                                                           {"epochs", "num_train_epochs"},
+                                                           {"grad_accum", "gradient_accumulation_steps"},
+                                                           {"accumulation_steps", "gradient_accumulation_steps"},
+                                                           {"scheduler", "lr_scheduler_type"},
+                                                           {"path", "packed_path"},
+                                                           {"dataset", "datasets"},
+                                                           {"llm", "base_llm"},
+                                                           {"model", "base_llm"},
+                                                           {"vision_tower", "clip_name"}};
+  return words;
+}
+
 std::optional<std::string> suggestion(const std::string& word, const std::vector<std::string>& candidates) {
+  const auto habit = habits().find(word);
+  if (habit != habits().end() && std::find(candidates.begin(), candidates.end(), habit->second) != candidates.end()) return habit->second;
   for (const std::string& candidate : candidates) {
     if (lower(candidate) == lower(word)) return candidate;
   }

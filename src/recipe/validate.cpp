@@ -241,6 +241,8 @@ class Validator : RunValidator {
   }
 
   void note_unused() {
+    if (!recipe_.truncation && recipe_.max_sequence_length)
+      reader_.note(reader_.origin("max_sequence_length"), "`max_sequence_length` has no meaning without `truncation: true`");
     if (!recipe_.wandb_run_id.empty()) reader_.note(reader_.origin("wandb_run_id"), "`wandb_run_id` is accepted, not used here");
     note_services();
   }

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "base/signals.h"
+#include "data/image_loader.h"
 #include "data/pairs.h"
 #include "data/sampler.h"
 #include "models/graph.h"
@@ -170,6 +171,7 @@ void ExpertTrainer::load() {
 }
 
 void ExpertTrainer::load_data() {
+  require_image_folders(recipe_.loaders, recipe_.file);
   dataset_ = open_datasets(recipe_.datasets, recipe_.file);
   const ClipTextConfig& text = model_->text().config();
   // Old configs say 2, which is no end of text; the tokenizer knows better.
@@ -194,7 +196,13 @@ void ExpertTrainer::load_data() {
   }
   sampler_.emplace(static_cast<int64_t>(trained_on_.size()), recipe_.seed, arguments_.seed, pairs_per_step());
   // A batch cut short by the end of an epoch would be another, easier task: it is left out.
-  const int64_t whole_batches = std::max<int64_t>(1, static_cast<int64_t>(trained_on_.size()) / pairs_per_step());
+  const int64_t whole_batches = static_cast<int64_t>(trained_on_.size()) / pairs_per_step();
+  if (whole_batches == 0) {
+    throw UserError("there are too few pairs for one batch",
+                    {.where = recipe_.file.string() + ", key training_args.per_device_train_batch_size",
+                     .found = fmt::format("{} pairs a step, {} to train on", pairs_per_step(), trained_on_.size()),
+                     .fix = "lower it or gradient_accumulation_steps, or add data"});
+  }
   plan_.emplace([whole_batches](int64_t) { return whole_batches; }, 1, arguments_);
   schedule_.emplace(arguments_, plan_->total_steps());
 }
@@ -334,7 +342,8 @@ void ExpertTrainer::run() {
                         .save_model = [this](const fs::path& checkpoint) { save_model(checkpoint); },
                         .store = [this](TrainingState& state) { store_quarantine(*quarantine_, state); },
                         .data_wait_s = [this] { return loader_->waited_s(); }};
-  const LoopResult result = run_steps({arguments_, *plan_, folder_, *optimizer_, *metrics_, progress_, state_, log_}, hooks);
+  const LoopResult result =
+      run_steps({arguments_, *plan_, folder_, *optimizer_, *metrics_, progress_, state_, log_, quarantine_.get()}, hooks);
   std::vector<std::pair<std::string, std::string>> rows;
   rows.emplace_back("steps", fmt::format("{} in {}", state_.step - first_step, format_duration(result.seconds)));
   if (state_.step > first_step) rows.emplace_back("loss", fmt::format("{:.4f} in the last step", result.last_loss));

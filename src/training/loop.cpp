@@ -59,6 +59,12 @@ LoopResult run_steps(const LoopParts& parts, const LoopHooks& hooks) {
   double smoothed = 0;
   for (int64_t step = state.step; step < total; ++step) {
     StepRecord record = hooks.step(step);
+    if (record.samples == 0 && state.samples_seen == 0) {
+      throw UserError("no sample of the first step can be used",
+                      {.where = parts.folder.path().string(),
+                       .found = parts.quarantine != nullptr ? parts.quarantine->last_error() : "",
+                       .fix = "mend the data, `loaders` or `tokenizer_type`; quarantine.jsonl lists the samples met"});
+    }
     state.step = step + 1;
     state.epoch = record.epoch;
     state.tokens_seen += record.tokens;

@@ -30,6 +30,7 @@ struct LoopParts {
   Progress& progress;
   TrainingState& state;  ///< where the run goes on; kept up to date
   TrainerLog& log;
+  const Quarantine* quarantine = nullptr;  ///< says why, where no sample at all can be used
 };
 
 struct LoopResult {
@@ -37,7 +38,8 @@ struct LoopResult {
 };
 
 /// Runs a training from `state.step` to its end, whatever is trained: records each step, saves as the arguments say. A stop signal lets
-/// the step end, saves, and throws Interrupted. The folder's state is `running` meanwhile; the caller sets what comes after.
+/// the step end, saves, and throws Interrupted. Throws UserError where the first step finds no sample that can be used. The folder's state
+/// is `running` meanwhile; the caller sets what comes after.
 LoopResult run_steps(const LoopParts& parts, const LoopHooks& hooks);
 
 /// Scales the gradients down to `max_grad_norm` and takes the step. Throws UserError where loss or gradients are no longer finite.

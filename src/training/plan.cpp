@@ -35,7 +35,7 @@ std::vector<std::pair<std::string, std::string>> component_table(const Recipe& r
   std::map<std::string, int64_t> sizes;
   int64_t total = 0, trainable = 0;
   model.visit("", [&](const std::string& parameter, Parameter& value) {
-    if (value.role != Role::kLearnt) return;  // a batch norm's statistics
+    if (value.role != Role::kLearnt) return;  // a buffer
     sizes[component_of(parameter)] += value.numel();
     total += value.numel();
     if (trains(recipe.training_mode, component_of(parameter))) trainable += value.numel();

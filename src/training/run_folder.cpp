@@ -68,12 +68,21 @@ RunFolder::RunFolder(RunIdentity identity, bool fresh, int64_t micro_batches_per
         "the run's record cannot be read",
         {.where = file.string(), .found = error.what(), .fix = "undo the edit of this file, or set the run aside with --fresh"});
   }
+  if (fingerprint != identity_.fingerprint && read_run_state(path_) == "failed" && list_checkpoints(path_).empty()) {
+    replaces_failed_run_ = true;  // there is nothing in it to lose
+    micro_batches_per_step_ = micro_batches_per_step;
+    start_date_ = today_iso_date();
+    return;
+  }
   if (fingerprint != identity_.fingerprint) {
     const std::string old_yaml = fs::exists(path_ / "recipe.yaml") ? read_file(path_ / "recipe.yaml") : "";
-    throw UserError("the output folder holds the run of another recipe",
-                    {.where = path_.string(),
-                     .found = "these differ (old, new):\n" + recipe_difference(old_yaml, identity_.effective_yaml),
-                     .fix = "choose another `training_args.output_dir`, or set the old run aside with --fresh"});
+    throw UserError(
+        "the output folder holds the run of another recipe",
+        {.where = path_.string(),
+         .found = "these differ (old, new):\n" + recipe_difference(old_yaml, identity_.effective_yaml),
+         .fix =
+             "choose another `training_args.output_dir`, or set the old run aside with --fresh; to train its model further, name the old "
+             "run in `base_model` (a language model: `base_llm`)"});
   }
   finished_ = read_run_state(path_) == "finished";
   remove_leftovers(path_);
@@ -92,7 +101,7 @@ void RunFolder::claim() {
     holds_old_run_ = false;
   }
   write_file_atomic(path_ / "recipe.yaml", identity_.effective_yaml);  // on a later launch too: paths and logging may have changed
-  if (fs::exists(path_ / "run.json")) return;
+  if (fs::exists(path_ / "run.json") && !replaces_failed_run_) return;
   const Json json{{"version", 1},
                   {"recipe_fingerprint", identity_.fingerprint},
                   {"micro_batches_per_step", micro_batches_per_step_},
@@ -101,7 +110,7 @@ void RunFolder::claim() {
 }
 
 bool RunFolder::is_claimed() const {
-  return !holds_old_run_ && fs::exists(path_ / "run.json");
+  return !holds_old_run_ && !replaces_failed_run_ && fs::exists(path_ / "run.json");
 }
 
 std::optional<fs::path> RunFolder::newest_checkpoint() const {

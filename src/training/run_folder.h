@@ -54,6 +54,7 @@ class RunFolder {
   std::unique_ptr<RunLock> lock_;
   bool finished_ = false;
   bool holds_old_run_ = false;
+  bool replaces_failed_run_ = false;  ///< of another recipe, and without a checkpoint
   int64_t micro_batches_per_step_;
   std::string start_date_;
 };

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "base/signals.h"
+#include "data/image_loader.h"
 #include "models/multimodal/pretrained.h"
 #include "training/loop.h"
 #include "training/micro_batches.h"
@@ -84,6 +85,7 @@ void Trainer::load() {
   model.set_training_mode(recipe_.training_mode, accumulates ? at::kFloat : dtype);
   optimizer_.emplace(model.buckets(), model.dtype(), arguments_, recipe_.custom_lr);
 
+  require_image_folders(recipe_.loaders, recipe_.file);
   dataset_ = open_datasets(recipe_);
   std::optional<ImageProcessor> processor;
   if (!model.config().modalities.empty()) processor = model.config().modalities.front().processor;
@@ -168,7 +170,8 @@ void Trainer::run() {
       .save_model = [this](const fs::path& folder) { save_pretrained(*pretrained_.model, *pretrained_.tokenizer, folder); },
       .store = [this](TrainingState& state) { store_quarantine(*quarantine_, state); },
       .data_wait_s = [this] { return loader_->waited_s(); }};
-  const LoopResult result = run_steps({arguments_, *plan_, folder_, *optimizer_, *metrics_, progress_, state_, log_}, hooks);
+  const LoopResult result =
+      run_steps({arguments_, *plan_, folder_, *optimizer_, *metrics_, progress_, state_, log_, quarantine_.get()}, hooks);
   if (const ExpertPasses passes = expert_passes(); passes.all > 0) {
     metrics_->event("expert_passes", {{"run", passes.run}, {"all", passes.all}});
     metrics_->sync();

@@ -88,7 +88,7 @@ TEST(Dataset, PlacesNameFileAndRow) {
   const auto parquet = open_dataset(kFolder / "snapshot");
   EXPECT_TRUE(parquet->place(4).ends_with("train-00001-of-00002.parquet, row 0")) << parquet->place(4);
   const auto json = open_dataset(kFolder / "json/train.jsonl");
-  EXPECT_TRUE(json->place(4).ends_with("train.jsonl, row 4")) << json->place(4);
+  EXPECT_TRUE(json->place(4).ends_with("train.jsonl, line 5")) << json->place(4);
 }
 
 TEST(Dataset, WrongColumnsAreToldWithWhatWasExpected) {
@@ -212,7 +212,7 @@ TEST(OpenDatasets, FollowOneAnotherAndAreFoundBesideTheRecipe) {
   const auto snapshot = open_dataset(kFolder / "snapshot");
   EXPECT_EQ(describe(whole->row(1)), describe(snapshot->row(1)));
   EXPECT_EQ(describe(whole->row(2)), describe(snapshot->row(0)));
-  EXPECT_TRUE(whole->place(8).ends_with("train.jsonl, row 0"));
+  EXPECT_TRUE(whole->place(8).ends_with("train.jsonl, line 1"));
   EXPECT_EQ(whole->folder(8), kFolder / "json");
   const auto less = open_datasets(recipe_of({{.packed_path = "snapshot", .max_samples = 3}}));
   EXPECT_NE(less->fingerprint(), snapshot->fingerprint());

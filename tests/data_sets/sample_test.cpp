@@ -257,8 +257,29 @@ TEST(Loader, LeavesBadSamplesOutAndWritesThemDown) {
   const std::string written = read_file(file);
   EXPECT_EQ(written.find("Secret"), std::string::npos);
   const Json line = Json::parse(written.substr(0, written.find('\n')));
-  EXPECT_EQ(line, (Json{{"row", 5}, {"place", "rows, row 5"}, {"error", "images and attachment tokens do not match"}}));
+  EXPECT_EQ(line, (Json{{"row", 5},
+                        {"place", "rows, row 5"},
+                        {"error", "images and attachment tokens do not match: 0 in `modalities`, 1 in the text"}}));
   EXPECT_EQ(std::count(written.begin(), written.end(), '\n'), 3);
+}
+
+TEST(Quarantine, CountsARowOnceHoweverOftenItIsMet) {
+  const fs::path file = scratch("quarantine-again") / "quarantine.jsonl";
+  Quarantine first(file, 0.01);
+  for (int epoch = 0; epoch < 30; ++epoch) {
+    first.seen(20);
+    first.add(3, "file, row 3", "reason");
+  }
+  EXPECT_EQ(first.count(), 1);
+  EXPECT_EQ(first.last_error(), "file, row 3: reason");
+  const Quarantine::Position position = first.position();
+  Quarantine resumed(file, 0.01);
+  resumed.restore(position);
+  resumed.add(3, "file, row 3", "reason");
+  resumed.add(4, "file, row 4", "reason");
+  EXPECT_EQ(resumed.count(), 2);
+  const std::string written = read_file(file);
+  EXPECT_EQ(std::count(written.begin(), written.end(), '\n'), 2);
 }
 
 TEST(Quarantine, EndsTheRunPastTenAndPastTheShare) {

@@ -42,6 +42,30 @@ TEST(Kernels, EveryVariantAgreesWithDoublePrecision) {
       EXPECT_NEAR(activation[i], expected, 1e-6 * std::max(1.0, std::abs(expected)));
     }
 
+    // xIELU from far left of its bend to the right, and so near to 0 that expm1 must not lose its digits.
+    auto inner = draw(4 * kDim, 5, 3.0f);
+    for (int64_t i = 0; i < kDim; ++i) inner[i] *= std::pow(10.0f, -static_cast<float>(i % 8));
+    inner[0] = 0;
+    inner[1] = -1e-7f;
+    inner[2] = -120.0f;
+    const Xielu numbers{.alpha_p = 0.9f, .alpha_n = 0.7f, .beta = 0.45f, .eps = -1e-6f};
+    const auto grad_out = draw(4 * kDim, 6);
+    std::vector<float> result(inner.size()), gradient = inner;
+    double grad_alpha[2] = {1.0, 2.0}, expected_p = 1.0, expected_n = 2.0;  // added to
+    variant.f32.xielu(inner.data(), result.data(), 4, kDim, numbers);
+    variant.f32.xielu_backward(gradient.data(), grad_out.data(), 4, kDim, numbers, grad_alpha);
+    for (size_t i = 0; i < inner.size(); ++i) {
+      const double x = inner[i], ap = numbers.alpha_p, an = numbers.alpha_n, beta = numbers.beta, eps = numbers.eps;
+      const double bend = std::expm1(std::min(x, eps)) - x;
+      const double expected = x > 0 ? ap * x * x + beta * x : an * bend + beta * x;
+      const double slope = x > 0 ? 2 * ap * x + beta : an * ((x < eps ? std::exp(x) : 0) - 1) + beta;
+      EXPECT_NEAR(result[i], expected, 1e-6 * std::abs(expected)) << x;
+      EXPECT_NEAR(gradient[i], grad_out[i] * slope, 1e-6 * std::max(1.0, std::abs(slope)) * std::abs(grad_out[i])) << x;
+      (x > 0 ? expected_p : expected_n) += grad_out[i] * (x > 0 ? x * x : bend);
+    }
+    EXPECT_NEAR(grad_alpha[0], expected_p, 1e-4);
+    EXPECT_NEAR(grad_alpha[1], expected_n, 1e-4);
+
     auto logits = draw(1031, 4, 6.0f);
     double sum = 0;
     for (const float logit : logits) sum += std::exp(static_cast<double>(logit));
@@ -56,12 +80,21 @@ TEST(Kernels, SoftmaxSurvivesExtremeScoresAndHidesTheFuture) {
   for (const Kernels& variant : variants()) {
     SCOPED_TRACE(variant.name);
     std::vector<float> scores{1e4f, -1e4f, 3.0f, 3.0f, -200.0f, 0.0f, 5.0f, 5.0f};
-    variant.f32.causal_softmax(scores.data(), 2, 4, 1, 1);
+    variant.f32.causal_softmax(scores.data(), 2, 4, 1, 1, 0);
     EXPECT_FLOAT_EQ(scores[0], 1.0f);
     EXPECT_EQ(scores[2], 0.0f);
     EXPECT_EQ(scores[3], 0.0f);
     EXPECT_NEAR(scores[6], 1 / (1 + std::exp(-5.0)), 1e-6);
     EXPECT_EQ(scores[7], 0.0f);
+  }
+}
+
+TEST(Kernels, AWindowHidesTheDistantPast) {
+  for (const Kernels& variant : variants()) {
+    SCOPED_TRACE(variant.name);
+    std::vector<float> scores{9.0f, 1.0f, 1.0f, 7.0f, 9.0f, 9.0f, 2.0f, 2.0f};
+    variant.f32.causal_softmax(scores.data(), 2, 4, 1, 2, 2);  // positions 2 and 3, two keys each
+    EXPECT_EQ(scores, (std::vector<float>{0, 0.5f, 0.5f, 0, 0, 0, 0.5f, 0.5f}));
   }
 }
 

@@ -163,6 +163,40 @@ TEST(Mistakes, FullDiskWhileSavingKeepsTheOldCheckpoint) {
   EXPECT_EQ(list_checkpoints(folder / "end2end"), (std::vector<int64_t>{2, 4}));
 }
 
+TEST(Mistakes, ARunThatFindsNothingToLearnFrom) {
+  const TemporaryFolder folder;
+  expect_mistake(
+      train_case("case_qwen3_clip", "alignment", folder.path(), {"loaders.0.base_path=no/such/images", "loaders.0.loader_type=fs-image"}),
+      {"loaders.0.base_path", "no/such/images"});
+  // A tokenizer that is not of the type makes every sample bad: that is told at the first step, with the reason.
+  expect_mistake(train_case("case_qwen3_clip", "alignment", folder.path(), {"tokenizer_type=llama"}),
+                 {"no sample of the first step can be used", "tokenizer_type"});
+  EXPECT_TRUE(list_checkpoints(folder / "alignment").empty());
+  EXPECT_EQ(content_of(folder / "alignment/STATE"), "failed\n");
+  // Nothing is lost with such a run: the mended recipe takes its folder.
+  EXPECT_EQ(train_case("case_qwen3_clip", "alignment", folder.path(), {"training_args.max_steps=1"}).code, 0);
+  EXPECT_EQ(step_lines(folder / "alignment/metrics.jsonl").size(), 1U);
+  expect_mistake(train_case("case_qwen3_clip", "alignment", folder.path(), {"tokenizer_type=llama"}), {"another recipe", "base_model"});
+}
+
+TEST(Mistakes, SeveralProcesses) {
+  const fs::path root = fs::path(TEST_DATA) / "case_qwen3_clip";
+  const TemporaryFolder folder;
+  for (const char* variable : {"WORLD_SIZE=2", "SLURM_STEP_NUM_TASKS=4"}) {
+    expect_mistake(run_command({"env", "-C", root.string(), variable, PROGRAM, "train", "cases/qwen3_clip/alignment.yaml", "--quiet"},
+                               {"CASE_ROOT=" + root.string(), "OUT=" + folder.path().string()}),
+                   {"trains in one process", std::string(variable).substr(std::string(variable).size() - 1) + " processes"});
+  }
+}
+
+TEST(Mistakes, ARecipeOfTheOtherCommand) {
+  const TemporaryFolder folder;
+  const fs::path root = fs::path(TEST_DATA) / "expert";
+  expect_mistake(
+      run_command({PROGRAM, "train", (root / "expert.yaml").string()}, {"CASE_ROOT=" + root.string(), "OUT=" + folder.path().string()}),
+      {"this is a recipe of train-expert", "multimeditron train-expert --config"});
+}
+
 TEST(BadSamples, AreLeftOutCountedAndListed) {
   const TemporaryFolder folder;
   const fs::path data = copy_of("case_qwen3_clip", folder, "data/jsonl");

@@ -31,6 +31,7 @@ class MixtureCommands : public ::testing::TestWithParam<Mixture> {};
 TEST_P(MixtureCommands, TrainResumeGenerateEvaluateAndInspectFromASelfContainedCheckpoint) {
   const TemporaryFolder folder;
   copy_parts(folder / "parts");
+  fs::remove(folder / "parts/experts/ct/preprocessor_config.json");  // the mixture names its own
   Json entry = mixture_entry(GetParam(), folder / "parts");
   entry["cross_attn_dropout"] = 0.1;
   const fs::path recipe = write_mixture_recipe(folder / "recipe.yaml", entry, "", folder / "whole");

@@ -26,7 +26,23 @@ inline void store(bf16& target, float value) {  // round to nearest even; NaN ke
   target.bits = static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
-/// exp by range reduction to [-ln2/2, ln2/2] and a polynomial of degree 6 (relative error below 4e-6; NaN is not kept); 0 below -87, saturates above 88.
+/// expm1 for x <= 0: as fast_exp, but near 0 the 1 is not added, which would hide the small values' digits.
+inline float fast_expm1(float x) {
+  x = x < -87.0f ? -87.0f : x;
+  const int32_t exponent = static_cast<int32_t>(x * 1.44269504f - 0.5f);
+  const float n = static_cast<float>(exponent);
+  const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+  float p = 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  const float small = p * r * r + r;
+  return exponent == 0 ? small : std::bit_cast<float>((exponent + 127) << 23) * (small + 1.0f) - 1.0f;
+}
+
+/// exp by range reduction to [-ln2/2, ln2/2] and a polynomial of degree 6 (relative error below 4e-6; NaN is not kept); 0 below -87,
+/// saturates above 88.
 inline float fast_exp(float x) {
   x = x < -87.0f ? -87.0f : x;
   x = x > 88.0f ? 88.0f : x;
@@ -93,6 +109,35 @@ void swiglu_backward(T* gate_up, const T* __restrict grad_out, int64_t rows, int
       store(gate[i], d * u * (sigmoid + silu * (1.0f - sigmoid)));
       store(up[i], d * silu);
     }
+  }
+}
+
+template <class T>
+void xielu(const T* __restrict x, T* __restrict out, int64_t rows, int64_t dim, const Xielu& activation) {
+  const auto [alpha_p, alpha_n, beta, eps] = activation;
+  for (int64_t i = 0; i < rows * dim; ++i) {
+    const float v = load(x[i]);
+    const float positive = alpha_p * v * v, negative = alpha_n * (fast_expm1(v < eps ? v : eps) - v);
+    store(out[i], (v > 0 ? positive : negative) + beta * v);
+  }
+}
+
+template <class T>
+void xielu_backward(T* __restrict x, const T* __restrict grad_out, int64_t rows, int64_t dim, const Xielu& activation,
+                    double* __restrict grad_alpha) {
+  const auto [alpha_p, alpha_n, beta, eps] = activation;
+  for (int64_t row = 0; row < rows; ++row, x += dim, grad_out += dim) {
+    float sum_p = 0, sum_n = 0;
+    for (int64_t i = 0; i < dim; ++i) {
+      const float v = load(x[i]), d = load(grad_out[i]);
+      const float m = fast_expm1(v < eps ? v : eps);
+      sum_p += v > 0 ? d * v * v : 0.0f;
+      sum_n += v > 0 ? 0.0f : d * (m - v);
+      const float negative = alpha_n * (v < eps ? m : -1.0f);  // the derivative of expm1 is expm1 + 1
+      store(x[i], d * ((v > 0 ? 2.0f * alpha_p * v : negative) + beta));
+    }
+    grad_alpha[0] += static_cast<double>(sum_p);
+    grad_alpha[1] += static_cast<double>(sum_n);
   }
 }
 
@@ -190,19 +235,20 @@ void scatter_head_gradients(const T* qkv, const HeadLayout& layout, const QkTran
 }
 
 template <class T>
-void causal_softmax(T* scores, int64_t rows, int64_t stride, int64_t groups, int64_t first) {
+void causal_softmax(T* scores, int64_t rows, int64_t stride, int64_t groups, int64_t first, int64_t window) {
   for (int64_t row = 0; row < rows; ++row, scores += stride) {
-    const int64_t visible = first + row / groups + 1;
-    float max = load(scores[0]);
-    for (int64_t i = 1; i < visible; ++i) max = load(scores[i]) > max ? load(scores[i]) : max;
+    const int64_t visible = first + row / groups + 1, begin = window > 0 && visible > window ? visible - window : 0;
+    std::memset(static_cast<void*>(scores), 0, static_cast<size_t>(begin) * sizeof(T));
+    float max = load(scores[begin]);
+    for (int64_t i = begin + 1; i < visible; ++i) max = load(scores[i]) > max ? load(scores[i]) : max;
     float sum = 0;
-    for (int64_t i = 0; i < visible; ++i) {
+    for (int64_t i = begin; i < visible; ++i) {
       const float e = fast_exp(load(scores[i]) - max);
       sum += e;
       store(scores[i], e);
     }
     const float inverse = 1.0f / sum;
-    for (int64_t i = 0; i < visible; ++i) store(scores[i], load(scores[i]) * inverse);
+    for (int64_t i = begin; i < visible; ++i) store(scores[i], load(scores[i]) * inverse);
     std::memset(static_cast<void*>(scores + visible), 0, static_cast<size_t>(stride - visible) * sizeof(T));
   }
 }
@@ -305,6 +351,8 @@ KernelSet<T> kernel_set() {
           .rms_norm_backward = rms_norm_backward<T>,
           .swiglu = swiglu<T>,
           .swiglu_backward = swiglu_backward<T>,
+          .xielu = xielu<T>,
+          .xielu_backward = xielu_backward<T>,
           .gather_heads = gather_heads<T>,
           .scatter_head_gradients = scatter_head_gradients<T>,
           .causal_softmax = causal_softmax<T>,

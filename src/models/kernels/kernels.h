@@ -30,6 +30,11 @@ struct QkTransform {
   float q_scale = 1;                           ///< softmax scale, folded into q
 };
 
+/// xIELU's numbers (arXiv:2411.13010): `alpha_p` and `alpha_n` as they multiply, after softplus.
+struct Xielu {
+  float alpha_p = 0, alpha_n = 0, beta = 0, eps = 0;
+};
+
 struct AdamW {
   float lr, beta1, beta2, eps, weight_decay;
   float bias_correction1, bias_correction2_sqrt;
@@ -49,6 +54,10 @@ struct KernelSet {
   void (*swiglu)(const T* gate_up, T* out, int64_t rows, int64_t dim);
   /// gate_up is overwritten by its gradient.
   void (*swiglu_backward)(T* gate_up, const T* grad_out, int64_t rows, int64_t dim);
+  /// out = alpha_p x^2 + beta x where x > 0, else alpha_n (expm1(min(x, eps)) - x) + beta x.
+  void (*xielu)(const T* x, T* out, int64_t rows, int64_t dim, const Xielu& activation);
+  /// x is overwritten by its gradient; grad_alpha[2] += those of alpha_p and alpha_n.
+  void (*xielu_backward)(T* x, const T* grad_out, int64_t rows, int64_t dim, const Xielu& activation, double* grad_alpha);
 
   /// Positions [first, first + count) of one sample and one kv head: q [count * groups, head_dim] (row = position, then head), normed,
   /// rotated, scaled; k [count, head_dim] normed and rotated; v [count, head_dim]. `qkv` points at the sample's first row; any of q, k, v
@@ -60,8 +69,8 @@ struct KernelSet {
                                  const T* grad_q, const T* grad_k, const T* grad_v, T* grad_qkv, float* grad_q_weight,
                                  float* grad_k_weight);
   /// Softmax over the causal part of each row, in place; the rest is zeroed. Row r belongs to position first + r / groups and sees keys
-  /// [0, that position]. scores: [rows, stride].
-  void (*causal_softmax)(T* scores, int64_t rows, int64_t stride, int64_t groups, int64_t first);
+  /// [0, that position], with a `window` (not 0) the last `window` of them. scores: [rows, stride].
+  void (*causal_softmax)(T* scores, int64_t rows, int64_t stride, int64_t groups, int64_t first, int64_t window);
   /// grad_probs becomes the gradient of the scores: p * (dp - sum(p * dp)).
   void (*softmax_backward)(const T* probs, T* grad_probs, int64_t rows, int64_t stride);
   /// One new token of one sequence and kv head against its cache: out[groups, head_dim] = softmax(q k^T) v. q is already scaled.

@@ -17,7 +17,7 @@ CausalLm::CausalLm(const DecoderConfig& config) : config_(config), rotary_(confi
   embed_tokens_ = &embed_leaf_.add("weight", {config.vocab_size, config.hidden_size}, false);
   register_module("model.embed_tokens", embed_leaf_);
   for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
-    layers_.push_back(std::make_unique<DecoderLayer>(config));
+    layers_.push_back(std::make_unique<DecoderLayer>(config, i));
     register_module("model.layers." + std::to_string(i), *layers_.back());
   }
   norm_ = &norm_leaf_.add("weight", {config.hidden_size}, true);
@@ -45,6 +45,7 @@ void CausalLm::embed_backward(const at::Tensor& input_ids, const at::Tensor& gra
       ++skipped;
       continue;
     }
+    if (ids[t] == config_.pad_token_id) continue;
     order.emplace_back(ids[t], t);
   }
   std::sort(order.begin(), order.end());

@@ -27,7 +27,7 @@ class CausalLm : public Module {
 
   /// Rows of the embedding. `input_ids`: [T]. Returns [T, hidden_size].
   at::Tensor embed(const at::Tensor& input_ids) const;
-  /// Adds the gradient of embed() to the bucket. Positions in `skip` (image placeholders, sorted) take none.
+  /// Adds the gradient of embed() to the bucket. Positions in `skip` (image placeholders, sorted) take none, nor does `pad_token_id`.
   void embed_backward(const at::Tensor& input_ids, const at::Tensor& grad_out, const std::vector<int64_t>& skip);
 
   /// What backward() needs of one micro-batch.

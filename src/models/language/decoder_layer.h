@@ -15,16 +15,17 @@ struct LayerCache {
 
 /// A decoder block of the Llama family:
 ///   h = x + o_proj(attention(input_layernorm(x)))
-///   y = h + down_proj(silu(gate_proj(n)) * up_proj(n)),  n = post_attention_layernorm(h)
-/// with a backward pass by hand: weight gradients are multiplied straight into the layer's bucket, norm outputs and the SwiGLU product are
-/// computed again instead of kept. Tests compare it with the plain composition under autograd.
+///   y = h + down_proj(activation(n)),  n = post_attention_layernorm(h)
+///   activation(n): silu(gate_proj(n)) * up_proj(n), or xielu(up_proj(n))
+/// with a backward pass by hand: weight gradients are multiplied straight into the layer's bucket, norm outputs and the activation are
+/// computed again instead of kept. Tests compare it with the plain composition under autograd, and with transformers.
 class DecoderLayer : public Module {
  public:
-  explicit DecoderLayer(const DecoderConfig& config);
+  DecoderLayer(const DecoderConfig& config, int64_t index);
 
   /// What the backward pass needs. With gradient checkpointing only `x` is kept and the rest is computed again.
   struct Saved {
-    at::Tensor x, rstd1, qkv, attention_out, h, rstd2, gate_up;
+    at::Tensor x, rstd1, qkv, attention_out, h, rstd2, inner;
     PackedAttention::Saved attention;
   };
 
@@ -48,16 +49,33 @@ class DecoderLayer : public Module {
   at::Tensor last_attention(const at::Tensor& x, const RotaryTable& rotary, const LayerCache& cache) const;
 
  private:
+  /// A linear layer, or neighbours of one input (q, k, v; gate, up) as one: their weights lie side by side in the bucket, as do their
+  /// biases.
+  struct Linear {
+    Parameter *first = nullptr, *last = nullptr;
+    Parameter *first_bias = nullptr, *last_bias = nullptr;  ///< null: none
+
+    at::Tensor weight(const at::Tensor& flat) const;  ///< [out, in], out of the bucket's data or gradient
+    at::Tensor bias(const at::Tensor& flat) const;    ///< [out]
+    at::Tensor operator()(const at::Tensor& x) const;
+    at::Tensor added_to(const at::Tensor& residual, const at::Tensor& x) const;
+    void accumulate_gradients(const at::Tensor& grad_out, const at::Tensor& x, bool overwrite) const;
+  };
+  Linear register_linear(const std::vector<std::pair<std::string, int64_t>>& names_and_rows, int64_t columns, bool has_bias);
+
   /// The residual stream after the attention: [T, hidden_size].
   at::Tensor attend(const at::Tensor& x, const SequenceLayout& layout, const RotaryTable& rotary, Saved* saved) const;
-  at::Tensor gate_up(const at::Tensor& h, Saved* saved) const;  ///< [T, 2 * intermediate_size]
+  at::Tensor inner(const at::Tensor& h, Saved* saved) const;  ///< what the activation is given: gate and up, or up
+  at::Tensor activation(const at::Tensor& inner) const;       ///< [T, intermediate_size]
+  /// `inner` becomes its gradient; gradients of the activation's own parameters go to the bucket.
+  void activation_backward(at::Tensor& inner, const at::Tensor& grad_out, bool trained, bool overwrite) const;
   at::Tensor mlp(const at::Tensor& h, Saved* saved) const;
-  at::Tensor merged(const Parameter& first, const Parameter& last, const at::Tensor& flat) const;
 
   DecoderConfig config_;
   PackedAttention attention_;
-  Parameter *input_layernorm_, *q_proj_, *k_proj_, *v_proj_, *o_proj_, *q_norm_ = nullptr, *k_norm_ = nullptr;
-  Parameter *post_attention_layernorm_, *gate_proj_, *up_proj_, *down_proj_;
+  Linear qkv_proj_, o_proj_, inner_proj_, down_proj_;
+  Parameter *q_norm_ = nullptr, *k_norm_ = nullptr, *attention_norm_, *mlp_norm_;
+  Parameter *alpha_p_ = nullptr, *alpha_n_ = nullptr, *beta_ = nullptr, *eps_ = nullptr;  ///< xIELU's
 };
 
 }  // namespace multimeditron

@@ -8,6 +8,8 @@ DecoderConfig qwen3_config(const Json& json, const ConfigReader& reader) {
   DecoderConfig config = read_llama_family(json, reader);
   config.head_dim = reader.integer("head_dim", 128);
   config.qk_norm = true;
+  config.qkv_bias = config.o_bias = reader.boolean("attention_bias", false);
+  config.layer_windows = read_layer_windows(config, reader);
   return config;
 }
 

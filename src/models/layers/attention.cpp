@@ -136,7 +136,7 @@ at::Tensor PackedAttention::forward_typed(const at::Tensor& qkv, const SequenceL
       const int64_t first = task.tile_first(i), rows = task.tile_count(i) * groups, keys = task.keys(i);
       at::Tensor probs = keep ? saved->probs.narrow(0, task.probs_offset, rows * keys).view({rows, keys}) : matrix<T>(rows, keys);
       at::mm_out(probs, q.narrow(0, first * groups, rows), k.narrow(0, 0, keys).t());
-      kernels::set<T>().causal_softmax(pointer<T>(probs), rows, keys, groups, first);
+      kernels::set<T>().causal_softmax(pointer<T>(probs), rows, keys, groups, first, window_);
       const at::Tensor result = at::mm(probs, v.narrow(0, 0, keys));
       const int64_t positions = std::min(task.tile_count(i), task.length - first);
       T* target = pointer<T>(out) + (task.first_row + first) * out_stride + task.kv_head * groups * dim;
@@ -190,7 +190,7 @@ at::Tensor PackedAttention::backward_typed(const at::Tensor& grad_out, const at:
         probs = saved.probs.narrow(0, task.probs_offset, rows * keys).view({rows, keys});
       } else {
         probs = at::mm(q_tile, k_seen.t());
-        kernels::set<T>().causal_softmax(pointer<T>(probs), rows, keys, groups, first);
+        kernels::set<T>().causal_softmax(pointer<T>(probs), rows, keys, groups, first, window_);
       }
       at::Tensor grad_scores = at::mm(grad_tile, v_seen.t());
       kernels::set<T>().softmax_backward(const_pointer<T>(probs), pointer<T>(grad_scores), rows, keys);

@@ -23,7 +23,8 @@ struct SequenceLayout {
 /// Works on the output of the merged projection; keys are never repeated: the heads of a group are rows of one product.
 class PackedAttention {
  public:
-  PackedAttention(kernels::HeadLayout heads, double norm_eps) : heads_(heads), norm_eps_(norm_eps) {}
+  /// `window`: keys that a position sees, its own included; 0: all before it.
+  PackedAttention(kernels::HeadLayout heads, double norm_eps, int64_t window = 0) : heads_(heads), norm_eps_(norm_eps), window_(window) {}
 
   /// What the backward pass needs besides qkv.
   struct Saved {
@@ -42,6 +43,8 @@ class PackedAttention {
 
   const kernels::HeadLayout& heads() const { return heads_; }
   double norm_eps() const { return norm_eps_; }
+  /// The first key that a position sees.
+  int64_t first_key(int64_t position) const { return window_ > 0 && position >= window_ ? position + 1 - window_ : 0; }
   float scale() const;
 
  private:
@@ -54,6 +57,7 @@ class PackedAttention {
 
   kernels::HeadLayout heads_;
   double norm_eps_;
+  int64_t window_;
 };
 
 /// The transform of q and k for a dtype; pointers live as long as the tensors.

@@ -23,13 +23,13 @@ RotaryTable::RotaryTable(const DecoderConfig& config) {
     for (int64_t i = 0; i < inv_freq_.size(0); ++i) {
       const float frequency = values[i];
       const float wavelength = static_cast<float>(2.0 * M_PI) / frequency;
-      if (static_cast<double>(wavelength) > low_wavelength) {
+      if (wavelength > static_cast<float>(low_wavelength)) {
         values[i] = frequency / static_cast<float>(scaling.factor);
-      } else if (static_cast<double>(wavelength) >= high_wavelength) {
+      } else if (wavelength >= static_cast<float>(high_wavelength)) {
         const float smooth =
             (static_cast<float>(scaling.original_max_position_embeddings) / wavelength - static_cast<float>(scaling.low_freq_factor)) /
             static_cast<float>(scaling.high_freq_factor - scaling.low_freq_factor);
-        values[i] = (1.0f - smooth) * (frequency / static_cast<float>(scaling.factor)) + smooth * frequency;
+        values[i] = (1.0f - smooth) * frequency / static_cast<float>(scaling.factor) + smooth * frequency;
       }
     }
   }

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/error.h"
 #include "models/model_folder.h"
@@ -115,6 +116,11 @@ void read_spec(const ConfigReader& reader, const Json& json, ModalitySpec& spec)
   spec.gate_classes = names("gate_classes");
 }
 
+/// A mixture that names no image processor takes its first expert's.
+bool needs_processor(const ModalitySpec& spec, size_t expert) {
+  return expert == 0 && spec.image_processor.empty();
+}
+
 void read_parts(const ConfigReader& reader, const Json& json, const CheckpointContext& context, ModalityConfig& config) {
   const ModalitySpec& spec = config.spec;
   const auto part = [&](const std::string& name, const std::string& fallback, const std::string& key) {
@@ -137,7 +143,7 @@ void read_parts(const ConfigReader& reader, const Json& json, const CheckpointCo
       const bool has_name = has_fallback && e < context.fallback->expert_clip_names.size();
       const fs::path folder =
           part(spec.expert_clip_names[e], has_name ? context.fallback->expert_clip_names[e] : "", fmt::format("expert_clip_names.{}", e));
-      VisionFolder expert = read_vision_folder(folder);
+      VisionFolder expert = read_vision_folder(folder, needs_processor(spec, e));
       config.experts.push_back(std::move(expert.config));
       if (e == 0) config.processor = std::move(expert.processor);
     }
@@ -164,8 +170,8 @@ ModalityParts read_mixture(const ModalitySpec& spec, const fs::path& near, const
   ModalityParts parts{.config = {.spec = spec}, .weights = {}};
   ModalityConfig& config = parts.config;
   for (size_t e = 0; e < spec.expert_clip_names.size(); ++e) {
-    VisionFolder folder =
-        read_vision_folder(find_model_folder(spec.expert_clip_names[e], near, fmt::format("{}.expert_clip_names.{}", key, e)));
+    VisionFolder folder = read_vision_folder(
+        find_model_folder(spec.expert_clip_names[e], near, fmt::format("{}.expert_clip_names.{}", key, e)), needs_processor(spec, e));
     if (e == 0) config.processor = std::move(folder.processor);
     // Of an expert's folder the vision tower alone, without its place in the whole model.
     const std::string prefix = folder.config.prefix + tower_name(folder.config.kind) + ".";
@@ -209,9 +215,10 @@ Json write_mixture_keys(const ModalityConfig& config) {
   json["expert_configs"] = Json::array();
   for (const VisionConfig& expert : config.experts) json["expert_configs"].push_back(expert.json);
   json["gating_config"] = config.gate.to_json();
-  if (!config.gate.class_names.empty()) {
+  const std::vector<std::string>& names = config.gate.class_names;
+  if (!names.empty() && std::set(names.begin(), names.end()).size() == names.size()) {
     // As they were matched: whoever reads this needs no rule, and no warning.
-    for (const int64_t c : config.class_of) json["gate_classes"].push_back(config.gate.class_names[static_cast<size_t>(c)]);
+    for (const int64_t c : config.class_of) json["gate_classes"].push_back(names[static_cast<size_t>(c)]);
   }
   return json;
 }

@@ -111,7 +111,7 @@ std::string open_clip_prefix(const std::string& name) {
   return place == std::string::npos ? "" : name.substr(0, place);
 }
 
-VisionFolder read_vision_folder(const fs::path& folder) {
+VisionFolder read_vision_folder(const fs::path& folder, bool needs_processor) {
   const fs::path file = folder / "config.json", open_clip_file = folder / "open_clip_config.json";
   std::optional<Json> open_clip, config;
   if (fs::exists(open_clip_file)) open_clip = read_json(open_clip_file);
@@ -121,7 +121,7 @@ VisionFolder read_vision_folder(const fs::path& folder) {
   if (!is_converted && (open_clip || has_vision_cfg(*config))) return read_open_clip_folder(folder, open_clip, config);
   const bool is_vit = TimmVitConfig::recognises(*config);
   VisionFolder result{.config = VisionConfig::from_json(*config, file.string()),
-                      .processor = ImageProcessor::load(folder),
+                      .processor = needs_processor ? ImageProcessor::load(folder) : ImageProcessor(),
                       .weights = {.path = folder, .rename = clip_name}};
   if (is_vit) result.weights.rename = open_clip_tensor_name;
   return result;

@@ -27,7 +27,8 @@ struct VisionFolder {
 /// The name, before "visual.trunk.", that a wrapper of an open_clip model gives its tensors; empty where there is none.
 std::string open_clip_prefix(const std::string& name);
 
-/// Throws UserError naming file and key.
-VisionFolder read_vision_folder(const std::filesystem::path& folder);
+/// Throws UserError naming file and key. Without `needs_processor` the folder may lack one, and the result has none: a mixture names its
+/// own.
+VisionFolder read_vision_folder(const std::filesystem::path& folder, bool needs_processor = true);
 
 }  // namespace multimeditron

@@ -1,0 +1,65 @@
+#include "recipe/missing.h"
+
+#include <fmt/format.h>
+
+#include "base/hub.h"
+
+namespace multimeditron {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Search {
+ public:
+  explicit Search(const fs::path& recipe) : near_(recipe.parent_path()) {}
+
+  void look_for(const std::string& key, const std::string& name, HubKind kind = HubKind::kModel) {
+    const bool is_pattern = name.find_first_of("*?[") != std::string::npos;
+    if (name.empty() || is_pattern || find_in_hub(name, near_, kind)) return;
+    missing.push_back(fmt::format("{}: {}", key, name));
+  }
+
+  void look_for_data(const std::vector<DatasetSpec>& datasets, const std::vector<LoaderSpec>& loaders) {
+    for (size_t i = 0; i < datasets.size(); ++i)
+      look_for(fmt::format("datasets.{}.packed_path", i), datasets[i].packed_path, HubKind::kDataset);
+    for (size_t i = 0; i < loaders.size(); ++i) {
+      std::error_code code;
+      const std::string& folder = loaders[i].base_path;
+      if (!folder.empty() && !fs::is_directory(folder, code)) missing.push_back(fmt::format("loaders.{}.base_path: {}", i, folder));
+    }
+  }
+
+  std::vector<std::string> missing;
+
+ private:
+  fs::path near_;
+};
+
+}  // namespace
+
+std::vector<std::string> missing_parts(const Recipe& recipe) {
+  Search search(recipe.file);
+  search.look_for("base_model", recipe.base_model);
+  if (recipe.base_model.empty()) {  // else the checkpoint carries its parts
+    search.look_for("base_llm", recipe.base_llm);
+    for (size_t k = 0; k < recipe.modalities.size(); ++k) {
+      const ModalitySpec& modality = recipe.modalities[k];
+      const auto key = [&](const char* name) { return fmt::format("modalities.{}.{}", k, name); };
+      search.look_for(key("clip_name"), modality.clip_name);
+      for (size_t e = 0; e < modality.expert_clip_names.size(); ++e)
+        search.look_for(fmt::format("{}.{}", key("expert_clip_names"), e), modality.expert_clip_names[e]);
+      search.look_for(key("gating_path"), modality.gating_path);
+    }
+  }
+  search.look_for_data(recipe.datasets, recipe.loaders);
+  return std::move(search.missing);
+}
+
+std::vector<std::string> missing_parts(const ExpertRecipe& recipe) {
+  Search search(recipe.file);
+  search.look_for("clip_name", recipe.clip_name);
+  search.look_for_data(recipe.datasets, recipe.loaders);
+  return std::move(search.missing);
+}
+
+}  // namespace multimeditron

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "recipe/expert_recipe.h"
+#include "recipe/recipe.h"
+
+namespace multimeditron {
+
+/// What a recipe names and this machine lacks: models, gates, data sets, folders of images, a line each
+/// ("modalities.0.clip_name: openai/clip-vit-base-patch32"). Only names are looked at, nothing is opened.
+std::vector<std::string> missing_parts(const Recipe& recipe);
+std::vector<std::string> missing_parts(const ExpertRecipe& recipe);
+
+}  // namespace multimeditron
