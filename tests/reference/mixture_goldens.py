@@ -175,7 +175,8 @@ class Mixture(nn.Module):
             for image in range(len(tokens[0])):
                 chosen = sorted(weights[image].topk(self.top_k).indices.tolist())
                 rows.append(torch.cat([tokens[e][image] for e in chosen]))
-            return torch.stack(rows)
+            # An expert that no image chose has a gradient of zero, where torch's AdamW would leave it out of a step.
+            return torch.stack(rows) + 0.0 * sum(each.sum() for each in tokens)
         specialists = list(range(count)) if self.is_original else list(range(count - 1))
         rows = []
         for image in range(len(tokens[0])):
@@ -197,7 +198,7 @@ class Mixture(nn.Module):
 class MultimodalModel(parity.MultimodalModel):
     def __init__(self, llm_config, mixture):
         nn.Module.__init__(self)
-        self.model = parity.AutoModelForCausalLM.from_config(llm_config)
+        self.model = parity.AutoModelForCausalLM.from_config(llm_config, dtype=torch.float32)
         self.modalities_with_projection = nn.ModuleList([mixture])
 
     def train_only(self, mode):
@@ -226,6 +227,14 @@ class Case(parity.Case):
 
     @num_embeddings.setter
     def num_embeddings(self, _):
+        pass
+
+    @property
+    def processor(self):
+        return CLIPImageProcessorPil.from_pretrained(FOLDER / "experts" / "general")
+
+    @processor.setter
+    def processor(self, _):
         pass
 
     def build_model(self):

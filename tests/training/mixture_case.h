@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,10 @@ struct Mixture {
   std::string name() const { return kind + " " + fusion + " " + behaviour; }
   std::string test_name() const { return kind + "_" + fusion + "_" + behaviour; }
 };
+
+inline void PrintTo(const Mixture& mixture, std::ostream* out) {
+  *out << mixture.name();
+}
 
 inline std::filesystem::path mixture_data() {
   return std::filesystem::path(TEST_DATA) / "mixture";

@@ -57,7 +57,8 @@ TEST_P(MixtureCommands, TrainResumeGenerateEvaluateAndInspectFromASelfContainedC
   ASSERT_EQ(result.code, 0) << result.err;
   EXPECT_FALSE(Json::parse(result.out)["ids"].empty());
 
-  std::ofstream(folder / "task.jsonl") << Json{{"image", kImage}, {"question", "Which organ?"}, {"answer", "lung"}}.dump() << "\n";
+  fs::copy_file(kImage, folder / "scan.png");
+  std::ofstream(folder / "task.jsonl") << Json{{"image", "scan.png"}, {"question", "Which organ?"}, {"answer", "lung"}}.dump() << "\n";
   result = run({"evaluate", "--model", model, "--tasks", (folder / "task.jsonl").string(), "--output", (folder / "scores").string(),
                 "--max-new-tokens", "4"});
   ASSERT_EQ(result.code, 0) << result.err;
@@ -133,7 +134,7 @@ TEST(MixtureTrainingMode, KeysOfOursCountFromTheRecipeWhereTheyAreWritten) {
   const auto behaviour_after = [&](Json entry, const std::string& name) {
     entry["top_k_experts"] = 3;  // the checkpoint's counts
     const fs::path second = write_mixture_recipe(folder / (name + ".yaml"), entry, folder / "first", folder / name);
-    const Result result = train(second, {"training_args.max_steps=1"});
+    const Result result = run({"train", "--config", second.string(), "training_args.max_steps=1"});
     EXPECT_EQ(result.code, 0) << result.err;
     EXPECT_NE(result.err.find("top_k_experts (3; the checkpoint has 2)"), std::string::npos) << result.err;
     const Json config = read_json(folder / name / "checkpoint-1/config.json")["modalities"][0];
@@ -188,7 +189,7 @@ TEST(MixtureMistakes, WidthsGatesAndImagesThatDoNotFit) {
 
   entry = mixture_entry({"pep", "cross_attn"});
   entry["generalist_idx"] = 4;
-  expect_mistake(entry, {"modalities.0.generalist_idx", "4 experts"});
+  expect_mistake(entry, {"the generalist is none of the experts", "`generalist_idx: 4` of 4 experts"});
 }
 
 TEST(MixtureMistakes, ACheckpointThatLacksAnExpertNamesItsTensors) {
