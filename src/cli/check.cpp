@@ -33,6 +33,8 @@ int check_for_programs(const Options& options) {
     };
     if (is_expert_recipe(options.recipe)) {
       tell(load_expert_recipe(options.recipe, options.overrides));
+    } else if (is_gate_recipe(options.recipe)) {
+      tell(load_gate_recipe(options.recipe, options.overrides));
     } else {
       tell(load_recipe(options.recipe, options.overrides));
     }
@@ -51,6 +53,8 @@ int check(const Options& options) {
   if (options.json) return check_for_programs(options);
   if (is_expert_recipe(options.recipe)) {
     load_expert_and_show(options.recipe, options.overrides);
+  } else if (is_gate_recipe(options.recipe)) {
+    load_gate_and_show(options.recipe, options.overrides);
   } else {
     load_and_show(options.recipe, options.overrides);
   }

@@ -44,6 +44,12 @@ ExpertRecipe load_expert_and_show(const std::string& file, const std::vector<std
   return recipe;
 }
 
+GateRecipe load_gate_and_show(const std::string& file, const std::vector<std::string>& overrides) {
+  GateRecipe recipe = load_gate_recipe(file, overrides);
+  show(recipe.warnings, recipe.notes);
+  return recipe;
+}
+
 void require_option(bool given, const std::string& option, const std::string& fix) {
   if (!given) throw UserError(fmt::format("`{}` is missing", option), {.fix = fix});
 }
