@@ -35,6 +35,8 @@ int check_for_programs(const Options& options) {
     };
     if (is_expert_recipe(options.recipe)) {
       tell(load_expert_recipe(options.recipe, options.overrides));
+    } else if (is_gate_recipe(options.recipe)) {
+      tell(load_gate_recipe(options.recipe, options.overrides));
     } else {
       tell(load_recipe(options.recipe, options.overrides));
     }
@@ -51,9 +53,12 @@ int check_for_programs(const Options& options) {
 int check(const Options& options) {
   require_option(!options.recipe.empty(), "RECIPE", "multimeditron check recipe.yaml");
   if (options.json) return check_for_programs(options);
-  const std::vector<std::string> missing = is_expert_recipe(options.recipe)
-                                               ? missing_parts(load_expert_and_show(options.recipe, options.overrides))
-                                               : missing_parts(load_and_show(options.recipe, options.overrides));
+  const auto settle = [&]() -> std::vector<std::string> {
+    if (is_expert_recipe(options.recipe)) return missing_parts(load_expert_and_show(options.recipe, options.overrides));
+    if (is_gate_recipe(options.recipe)) return missing_parts(load_gate_and_show(options.recipe, options.overrides));
+    return missing_parts(load_and_show(options.recipe, options.overrides));
+  };
+  const std::vector<std::string> missing = settle();
   if (missing.empty()) {
     fmt::print("{}: ok\n", options.recipe);
   } else {

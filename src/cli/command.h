@@ -9,6 +9,7 @@
 
 #include "base/output_mode.h"
 #include "recipe/expert_recipe.h"
+#include "recipe/gate_recipe.h"
 #include "recipe/recipe.h"
 
 namespace multimeditron {
@@ -27,6 +28,13 @@ struct TrainCommand {
 /// `train-expert --config R [key=value ...] [--fresh]`
 struct TrainExpertCommand {
   ExpertRecipe recipe;
+  bool fresh = false;
+  OutputMode output = OutputMode::kNormal;
+};
+
+/// `train-gate --config R [key=value ...] [--fresh]`
+struct TrainGateCommand {
+  GateRecipe recipe;
   bool fresh = false;
   OutputMode output = OutputMode::kNormal;
 };
@@ -118,7 +126,7 @@ struct DemoCommand {
   OutputMode mode = OutputMode::kNormal;
 };
 
-using Command =
-    std::variant<TrainCommand, TrainExpertCommand, InspectCommand, GenerateCommand, EvaluateCommand, ReportCommand, DemoCommand>;
+using Command = std::variant<TrainCommand, TrainExpertCommand, TrainGateCommand, InspectCommand, GenerateCommand, EvaluateCommand,
+                             ReportCommand, DemoCommand>;
 
 }  // namespace multimeditron

@@ -17,6 +17,11 @@ int run(const TrainExpertCommand& command) {
   return run_train_expert(command);
 }
 
+int run(const TrainGateCommand& command) {
+  if (command.output == OutputMode::kQuiet) set_log_level(LogLevel::kQuiet);
+  return run_train_gate(command);
+}
+
 int run(const InspectCommand& command) {
   return run_inspect(command);
 }

@@ -7,6 +7,7 @@ namespace multimeditron {
 /// One function a subcommand, each in its own engine_*.cpp. They return an exit code and may throw: the engine's entry catches.
 int run_train(const TrainCommand& command);
 int run_train_expert(const TrainExpertCommand& command);
+int run_train_gate(const TrainGateCommand& command);
 int run_inspect(const InspectCommand& command);
 int run_generate(const GenerateCommand& command);
 int run_evaluate(const EvaluateCommand& command);

@@ -68,6 +68,7 @@ std::unique_ptr<CLI::App> make_app(Action& action) {
   app->set_version_flag("--version", "multimeditron " MULTIMEDITRON_VERSION);
   add_train(*app, action);
   add_train_expert(*app, action);
+  add_train_gate(*app, action);
   add_inspect(*app, action);
   add_generate(*app, action);
   add_evaluate(*app, action);

@@ -61,6 +61,12 @@ void require_one_process() {
                    .fix = "start one, for instance with `torchrun --nproc-per-node 1` or `srun --ntasks 1`"});
 }
 
+GateRecipe load_gate_and_show(const std::string& file, const std::vector<std::string>& overrides) {
+  GateRecipe recipe = load_gate_recipe(file, overrides);
+  show(recipe.warnings, recipe.notes);
+  return recipe;
+}
+
 void require_option(bool given, const std::string& option, const std::string& fix) {
   if (!given) throw UserError(fmt::format("`{}` is missing", option), {.fix = fix});
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "recipe/expert_recipe.h"
+#include "recipe/gate_recipe.h"
 #include "recipe/recipe.h"
 
 namespace CLI {
@@ -20,6 +21,7 @@ using Action = std::function<int()>;
 // Each adds its subcommand to `app`; when the user has chosen it, `action` is set while the command line is parsed.
 void add_train(CLI::App& app, Action& action);
 void add_train_expert(CLI::App& app, Action& action);
+void add_train_gate(CLI::App& app, Action& action);
 void add_inspect(CLI::App& app, Action& action);
 void add_generate(CLI::App& app, Action& action);
 void add_evaluate(CLI::App& app, Action& action);
@@ -37,6 +39,7 @@ CLI::App* add_subcommand(CLI::App& app, const std::string& name, const std::stri
 /// The same recipe with its notes and warnings shown, once for all ranks of a launch.
 Recipe load_and_show(const std::string& file, const std::vector<std::string>& overrides);
 ExpertRecipe load_expert_and_show(const std::string& file, const std::vector<std::string>& overrides);
+GateRecipe load_gate_and_show(const std::string& file, const std::vector<std::string>& overrides);
 
 /// What every training takes: the recipe, as `--config RECIPE` or as the first argument, and changes to it.
 void settle_recipe(const std::string& command, std::string& config, std::vector<std::string>& overrides);

@@ -290,12 +290,12 @@ std::unique_ptr<Dataset> open_dataset(const fs::path& path) {
   return dataset;
 }
 
-std::unique_ptr<Dataset> open_datasets(std::span<const DatasetSpec> specs, const fs::path& recipe_file) {
+std::unique_ptr<Dataset> open_datasets(std::span<const DatasetSpec> specs, const fs::path& recipe_file, const std::string& of) {
   const fs::path recipe_folder = recipe_file.parent_path();
   std::vector<std::unique_ptr<Dataset>> parts;
   for (size_t i = 0; i < specs.size(); ++i) {
     const DatasetSpec& spec = specs[i];
-    const std::string key = fmt::format("datasets[{}]", i);
+    const std::string key = fmt::format("{}[{}]", of, i);
     if (spec.weight && *spec.weight != 1.0) {
       throw UserError("weights of data sets are not supported",
                       {.where = fmt::format("{}, {}.weight", recipe_file.string(), key),

@@ -48,8 +48,9 @@ class Dataset {
 std::unique_ptr<Dataset> open_dataset(const std::filesystem::path& path);
 
 /// All data sets that a recipe names, one after the other, in its order; `packed_path` is resolved as base/hub.h says, `max_samples` keeps
-/// the first ones. A `weight` other than 1 is refused.
-std::unique_ptr<Dataset> open_datasets(std::span<const DatasetSpec> specs, const std::filesystem::path& recipe_file);
+/// the first ones. A `weight` other than 1 is refused. `key`: the recipe's, for messages.
+std::unique_ptr<Dataset> open_datasets(std::span<const DatasetSpec> specs, const std::filesystem::path& recipe_file,
+                                       const std::string& key = "datasets");
 inline std::unique_ptr<Dataset> open_datasets(const Recipe& recipe) {
   return open_datasets(recipe.datasets, recipe.file);
 }

@@ -62,4 +62,17 @@ std::vector<std::string> missing_parts(const ExpertRecipe& recipe) {
   return std::move(search.missing);
 }
 
+std::vector<std::string> missing_parts(const GateRecipe& recipe) {
+  Search search(recipe.file);
+  search.look_for("image_processor_path", recipe.image_processor_path);
+  search.look_for("pretrained_backbone", recipe.pretrained_backbone);
+  for (const auto& [key, map] :
+       {std::pair("dataset_class_map", &recipe.dataset_class_map), {"test_dataset_class_map", &recipe.test_dataset_class_map}}) {
+    for (size_t c = 0; c < map->size(); ++c)
+      for (const std::string& data : (*map)[c]) search.look_for(fmt::format("{}.{}", key, c), data, HubKind::kDataset);
+  }
+  search.look_for_data({}, recipe.loaders);
+  return std::move(search.missing);
+}
+
 }  // namespace multimeditron

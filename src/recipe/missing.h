@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "recipe/expert_recipe.h"
+#include "recipe/gate_recipe.h"
 #include "recipe/recipe.h"
 
 namespace multimeditron {
@@ -12,5 +13,6 @@ namespace multimeditron {
 /// ("modalities.0.clip_name: openai/clip-vit-base-patch32"). Only names are looked at, nothing is opened.
 std::vector<std::string> missing_parts(const Recipe& recipe);
 std::vector<std::string> missing_parts(const ExpertRecipe& recipe);
+std::vector<std::string> missing_parts(const GateRecipe& recipe);
 
 }  // namespace multimeditron

@@ -6,6 +6,7 @@
 #include "recipe/deepspeed.h"
 #include "recipe/expert_recipe.h"
 #include "recipe/fields.h"
+#include "recipe/gate_recipe.h"
 #include "recipe/load.h"
 #include "recipe/validate.h"
 
@@ -31,11 +32,14 @@ const Node* find(const Node& root, std::initializer_list<const char*> path) {
 }  // namespace
 
 Recipe load_recipe(const std::filesystem::path& file, std::span<const std::string> overrides) {
-  if (is_expert_recipe(file)) {
-    throw UserError("this is a recipe of train-expert", {.where = file.string(),
-                                                         .found = "`clip_name` at the top level",
-                                                         .fix = fmt::format("multimeditron train-expert --config {}", file.string())});
-  }
+  const auto refuse = [&](const char* command, const char* key) {
+    throw UserError(fmt::format("this is a recipe of {}", command),
+                    {.where = file.string(),
+                     .found = fmt::format("`{}` at the top level", key),
+                     .fix = fmt::format("multimeditron {} --config {}", command, file.string())});
+  };
+  if (is_expert_recipe(file)) refuse("train-expert", "clip_name");
+  if (is_gate_recipe(file)) refuse("train-gate", "dataset_class_map");
   return load_yaml<Recipe>(file, overrides, [](const Node& root, Recipe& recipe, Reader& reader) {
     validate(recipe, reader);
     if (const Node* deepspeed = find(root, {"training_args", "deepspeed"})) check_deepspeed(recipe, *deepspeed, reader);

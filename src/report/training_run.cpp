@@ -92,6 +92,17 @@ Json plain_fields(const Json& line) {
   return fields;
 }
 
+/// How the gate of a run of `train-gate` did on each draw; empty where there is none.
+Json gate_results(const std::filesystem::path& folder) {
+  const Json report = Json::parse(content_or_nothing(folder / "gate_report.json"), nullptr, false);
+  Json results = Json::object();
+  if (!report.is_object()) return results;
+  for (const char* key : {"classes", "epoch", "validation", "test"}) {
+    if (report.contains(key)) results[key] = report[key];
+  }
+  return results;
+}
+
 }  // namespace
 
 Json read_training_run(const Source& source) {
@@ -129,6 +140,7 @@ Json read_training_run(const Source& source) {
           {"steps_per_point", curves.steps_per_point()},
           {"columns", curves.finish()},
           {"totals", totals},
+          {"gate", gate_results(source.folder)},
           {"events", events}};
 }
 

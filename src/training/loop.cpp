@@ -57,7 +57,7 @@ LoopResult run_steps(const LoopParts& parts, const LoopHooks& hooks) {
 
   LoopResult result;
   double smoothed = 0;
-  for (int64_t step = state.step; step < total; ++step) {
+  for (int64_t step = state.step; step < total && !hooks.is_done(); ++step) {
     StepRecord record = hooks.step(step);
     if (record.samples == 0 && state.samples_seen == 0) {
       throw UserError("no sample of the first step can be used",
@@ -78,7 +78,7 @@ LoopResult run_steps(const LoopParts& parts, const LoopHooks& hooks) {
     parts.progress.step(record);
 
     const bool stop = stop_requested() && step + 1 < total;
-    if (stop || is_save_step(parts, step + 1, parts.plan.step(step))) save(parts, hooks, step + 1);
+    if (stop || hooks.is_done() || is_save_step(parts, step + 1, parts.plan.step(step))) save(parts, hooks, step + 1);
     if (stop) {
       parts.metrics.event("interrupted", {{"step", step + 1}, {"signal", stop_signal_name()}});
       parts.folder.set_state("interrupted");
@@ -98,18 +98,21 @@ LoopResult run_steps(const LoopParts& parts, const LoopHooks& hooks) {
 
 void take_step(Optimizer& optimizer, const LearningRateSchedule& schedule, const TrainingArguments& arguments, int64_t step,
                StepRecord& record) {
+  take_step(optimizer, schedule.factor(step), arguments, step, record);
+}
+
+void take_step(Optimizer& optimizer, double lr_factor, const TrainingArguments& arguments, int64_t steps_before, StepRecord& record) {
   record.grad_norm = optimizer.gradient_norm();
   if (!std::isfinite(record.loss) || !std::isfinite(record.grad_norm)) {
     throw UserError(
         "the training has diverged",
-        {.where = fmt::format("step {} of {}", step + 1, record.total_steps),
+        {.where = fmt::format("step {} of {}", record.step, record.total_steps),
          .found = fmt::format("loss {}, gradient norm {}", record.loss, record.grad_norm),
          .fix = "lower `learning_rate`, add `warmup_steps`, or look at the samples of this step (`logging_level: micro` of `train`)"});
   }
   const double clip = arguments.max_grad_norm > 0 ? std::min(1.0, arguments.max_grad_norm / (record.grad_norm + 1e-6)) : 1.0;
-  const double factor = schedule.factor(step);
-  optimizer.step(step + 1, factor, clip);
-  record.learning_rate = arguments.learning_rate * factor;
+  optimizer.step(steps_before + 1, lr_factor, clip);
+  record.learning_rate = arguments.learning_rate * lr_factor;
 }
 
 TrainingState first_state(const RunFolder& folder, int64_t total_steps, int64_t seed, int64_t training_seed,

@@ -18,6 +18,7 @@ struct LoopHooks {
   std::function<void(const std::filesystem::path& checkpoint)> save_model;
   std::function<void(TrainingState& state)> store;  ///< adds to what a checkpoint remembers
   std::function<double()> data_wait_s;
+  std::function<bool()> is_done = [] { return false; };  ///< before its last step: nothing more is to be gained
 };
 
 /// What a run works with; all of it outlives the loop.
@@ -46,6 +47,8 @@ LoopResult run_steps(const LoopParts& parts, const LoopHooks& hooks);
 /// Completes `record` (loss and counts are set): gradient norm, learning rate.
 void take_step(Optimizer& optimizer, const LearningRateSchedule& schedule, const TrainingArguments& arguments, int64_t step,
                StepRecord& record);
+/// The same with the learning rate's factor given; `steps_before`: steps that this optimizer has taken.
+void take_step(Optimizer& optimizer, double lr_factor, const TrainingArguments& arguments, int64_t steps_before, StepRecord& record);
 
 /// The state of a run that begins: what later launches compare themselves with.
 TrainingState first_state(const RunFolder& folder, int64_t total_steps, int64_t seed, int64_t training_seed,

@@ -42,7 +42,7 @@ bool is_excluded_from_decay(const Parameter& parameter) {
 }
 
 Optimizer::Optimizer(std::span<const std::unique_ptr<Bucket>> buckets, at::ScalarType dtype, const TrainingArguments& arguments,
-                     const CustomLr& custom_lr)
+                     const CustomLr& custom_lr, Decay decay_rule)
     : arguments_(arguments) {
   for (const auto& bucket : buckets) {
     if (!bucket->is_trained()) continue;
@@ -52,7 +52,7 @@ Optimizer::Optimizer(std::span<const std::unique_ptr<Bucket>> buckets, at::Scala
     const double learning_rate = learning_rate_of(bucket->name, arguments, custom_lr);
     int64_t offset = 0;
     for (const Parameter* parameter : bucket->parameters) {
-      const double decay = is_excluded_from_decay(*parameter) ? 0 : arguments.weight_decay;
+      const double decay = decay_rule == Decay::kAll || !is_excluded_from_decay(*parameter) ? arguments.weight_decay : 0;
       if (!slot.groups.empty() && slot.groups.back().weight_decay == decay) {
         slot.groups.back().count += parameter->numel();
       } else {

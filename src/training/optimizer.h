@@ -16,6 +16,9 @@ namespace multimeditron {
 /// True where weight decay leaves a parameter alone, by Hugging Face's rule: biases, and parameters of normalisation layers.
 bool is_excluded_from_decay(const Parameter& parameter);
 
+/// Which parameters decay: Hugging Face's rule, or all of them, as torch.optim.AdamW over one group.
+enum class Decay { kWithoutBiasesAndNorms, kAll };
+
 /// AdamW on flat buckets with float32 masters and moments: one pass over each bucket reads the gradient, updates the master and writes the
 /// weights in the model's dtype. In float32 the weights are their own masters.
 class Optimizer {
@@ -23,7 +26,7 @@ class Optimizer {
   /// Takes over the trained ones of `buckets`: what is float32 becomes masters, and the bucket `dtype`. Base learning rates by component:
   /// `custom_lr.projector`, `custom_lr.vision`, else `learning_rate`.
   Optimizer(std::span<const std::unique_ptr<Bucket>> buckets, at::ScalarType dtype, const TrainingArguments& arguments,
-            const CustomLr& custom_lr);
+            const CustomLr& custom_lr, Decay decay = Decay::kWithoutBiasesAndNorms);
 
   /// L2 norm over all trained gradients; makes untouched ones zero first.
   double gradient_norm();

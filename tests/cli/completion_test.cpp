@@ -17,7 +17,7 @@ TEST(Completion, BashOffersSubcommandsOptionsChoicesAndRecipes) {
   const TemporaryFolder folder;
   std::filesystem::create_directory(folder / "recipes");
   for (const char* name : {"a recipe.yaml", "b.yml", "notes.txt"}) std::ofstream(folder / name) << "x";
-  EXPECT_EQ(complete(folder.path(), "tr"), "train\ntrain-expert\n");
+  EXPECT_EQ(complete(folder.path(), "tr"), "train\ntrain-expert\ntrain-gate\n");
   EXPECT_EQ(complete(folder.path(), "train --f"), "--fresh\n");
   EXPECT_EQ(complete(folder.path(), "inspect --gra"), "--gradients\n");
   EXPECT_EQ(complete(folder.path(), "train --config ''"), "a recipe.yaml\nb.yml\nrecipes\n");

@@ -68,8 +68,8 @@ TEST(Front, UnknownWordsGetTheNearestOneAndTheWayToHelp) {
        "options\n"},
       {{"help", "trainn"},
        "error: `help` has no choice of this name\n  found: `trainn`\n"
-       "  fix:   did you mean `train`? one of: train, train-expert, inspect, generate, evaluate, report, demo, check, schema, version, "
-       "completion, help\n"},
+       "  fix:   did you mean `train`? one of: train, train-expert, train-gate, inspect, generate, evaluate, report, demo, check, schema, "
+       "version, completion, help\n"},
   };
   for (const auto& each : cases) {
     const Result result = run(each.arguments);

@@ -128,6 +128,24 @@ TEST(Report, HoldsARunsCurvesTotalsEventsAndRecipe) {
   EXPECT_TRUE(data["images"].empty());
 }
 
+/// What a gate takes for what; a report that is none leaves the run as it is.
+TEST(Report, HoldsWhatAGateTakesForWhat) {
+  const TemporaryFolder folder;
+  write_run(folder / "gate", kSteps, "finished");
+  const Json test{
+      {"images", 3}, {"accuracy", 2.0 / 3}, {"per_class", {{{"class", "CT"}}, {{"class", "MRI"}}}}, {"confusion", {{1, 1}, {0, 1}}}};
+  const Json report{{"gate", "best"}, {"epoch", 4}, {"classes", {"CT", "MRI"}}, {"test", test}};
+  write(folder / "gate/gate_report.json", report.dump());
+  const Json gate = report_of({folder / "gate"})["runs"][0]["gate"];
+  EXPECT_EQ(gate["classes"], Json({"CT", "MRI"}));
+  EXPECT_EQ(gate["epoch"], 4);
+  EXPECT_EQ(gate["test"], test);
+  for (const char* broken : {"", "[1]", "{\"test\": "}) {
+    write(folder / "gate/gate_report.json", broken);
+    EXPECT_TRUE(report_of({folder / "gate"})["runs"][0]["gate"].empty());
+  }
+}
+
 TEST(Report, ShowsARunThatIsBeingWrittenAsFarAsItCame) {
   const TemporaryFolder folder;
   write_run(folder / "torn", kSteps + R"({"step":3,"lo)", "running");

@@ -177,6 +177,36 @@ void write_data_sets(const fs::path& folder, uint64_t seed, const DataSetSizes& 
   write_test(folder, seed, sizes.test_images);
 }
 
+const char* folder_of(Kind kind) {
+  switch (kind) {
+    case Kind::kCt:
+      return "ct";
+    case Kind::kMri:
+      return "mri";
+    case Kind::kUltrasound:
+      return "ultrasound";
+    case Kind::kXray:
+      return "xray";
+    case Kind::kDrawing:
+      return "drawing";
+  }
+  return "";
+}
+
+void write_kinds(const fs::path& folder, uint64_t seed, Split split, int64_t studies_per_kind) {
+  constexpr auto kNumKinds = static_cast<int64_t>(kKinds.size());  // study i is of kind i mod that
+  for (int64_t kind = 0; kind < kNumKinds; ++kind) {
+    write_whole(folder / folder_of(kKinds[static_cast<size_t>(kind)]), [&](const fs::path& partial) {
+      DatasetWriter writer(partial);
+      std::vector<Row> rows(studies_per_kind);
+      for_each_parallel(studies_per_kind, num_threads(),
+                        [&](int64_t i) { rows[i] = pair_row(make_study(seed, split, i * kNumKinds + kind)); });
+      for (const Row& row : rows) writer.add(row);
+      writer.close();
+    });
+  }
+}
+
 void train_tokenizer(const fs::path& folder, uint64_t seed, int64_t num_texts) {
   std::vector<std::string> texts = {"system user assistant"};
   for (int64_t i = 0; i < num_texts; ++i) {

@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <filesystem>
 
+#include "cli/demo/studies.h"
+
 namespace multimeditron::demo {
 
 /// The token that stands for an image in a text.
@@ -24,6 +26,13 @@ struct DataSetSizes {
 /// About half of the images are PNG, half JPEG. Beside them LICENSE.md and contact-sheet.png. What exists is left alone; a folder or file
 /// appears whole or not at all.
 void write_data_sets(const std::filesystem::path& folder, uint64_t seed, const DataSetSizes& sizes = {});
+
+/// The folder name of a kind: "ct", "mri", "ultrasound", "xray", "drawing".
+const char* folder_of(Kind kind);
+
+/// Writes pairs of one kind each, as in `pairs`, into `folder`/KIND (studies of `split`, `studies_per_kind` of each): what a gate's classes
+/// and the experts are trained on. What exists is left alone.
+void write_kinds(const std::filesystem::path& folder, uint64_t seed, Split split, int64_t studies_per_kind);
 
 /// Trains a byte-level BPE on `num_texts` studies' reports and questions and writes the tokenizer's files into `folder`.
 void train_tokenizer(const std::filesystem::path& folder, uint64_t seed, int64_t num_texts = 1800);

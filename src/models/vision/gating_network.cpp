@@ -158,10 +158,18 @@ GateConfig GateConfig::from_json(const Json& json, const ResNetShape& resnet, co
 
 GateConfig GateConfig::from_folder(const fs::path& folder) {
   const fs::path file = folder / "config.json";
-  const Json json = read_json(file);
+  return from_json(read_json(file), backbone_shape(folder), file.string());
+}
+
+ResNetShape backbone_shape(const fs::path& folder) {
+  const fs::path file = folder / "config.json";
+  ResNetShape from_config;
+  if (fs::exists(file)) {
+    const Json json = read_json(file);
+    if (is_transformers(json)) from_config = transformers_shape(json, file.string());
+  }
   const fs::path weights = weights_of(folder);
-  if (weights.empty())
-    return from_json(json, is_transformers(json) ? transformers_shape(json, file.string()) : ResNetShape(), file.string());
+  if (weights.empty()) return from_config;
   const SafetensorsReader reader(weights);
   std::map<std::string, const std::vector<int64_t>*> shapes;
   for (const auto& [name, view] : reader.tensors()) shapes[gate_tensor_name(name)] = &view.shape;
@@ -169,7 +177,7 @@ GateConfig GateConfig::from_folder(const fs::path& folder) {
     const auto found = shapes.find("resnet." + name);
     return found == shapes.end() ? nullptr : found->second;
   };
-  return from_json(json, ResNetShape::from_tensors(shape_of, weights.string()), file.string());
+  return ResNetShape::from_tensors(shape_of, weights.string());
 }
 
 Json GateConfig::to_json() const {
@@ -234,7 +242,7 @@ std::string transformers_resnet_name(const std::string& name) {
   return "";
 }
 
-void load_gate(GatingNetwork& gate, const fs::path& folder) {
+void load_gate(GatingNetwork& gate, const fs::path& folder, GatePart part) {
   const SafetensorsReader reader(folder);
   struct Found {
     const TensorView* view;
@@ -249,6 +257,7 @@ void load_gate(GatingNetwork& gate, const fs::path& folder) {
   }
   std::vector<UserError> errors;
   gate.visit("", [&](const std::string& name, Parameter& parameter) {
+    if (part == GatePart::kBackbone && name.starts_with("resnet.fc.")) return;
     const auto entry = tensors.find(name);
     if (entry == tensors.end()) {
       // Old files do without the count, which nothing computes with.

@@ -54,8 +54,13 @@ class GatingNetwork : public Module {
 std::string gate_tensor_name(const std::string& name);
 std::string transformers_resnet_name(const std::string& name);
 
-/// Copies the tensors of `folder`, of either layout, into an allocated gate. Throws UserErrors for what is missing or misshapen.
-void load_gate(GatingNetwork& gate, const std::filesystem::path& folder);
+/// The sizes of the network in `folder`, whatever its classes are: a gate's, transformers' or torchvision's ResNet.
+ResNetShape backbone_shape(const std::filesystem::path& folder);
+
+/// Copies the tensors of `folder`, of any of these layouts, into an allocated gate: all, or all but the classifier's. Throws UserErrors for
+/// what is missing or misshapen.
+enum class GatePart { kWhole, kBackbone };
+void load_gate(GatingNetwork& gate, const std::filesystem::path& folder, GatePart part = GatePart::kWhole);
 
 /// Writes config.json and model.safetensors as the original's (kOriginal) or as transformers' ResNetForImageClassification.
 enum class GateLayout { kOriginal, kTransformers };

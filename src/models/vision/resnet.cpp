@@ -176,8 +176,9 @@ at::Tensor ResNet::folded_features(const at::Tensor& pixel_values) const {
 }
 
 at::Tensor ResNet::features(const at::Tensor& pixel_values, BatchNormMode mode) const {
-  at::Tensor x = pixel_values.to(stem_.conv->data.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
-  if (mode == BatchNormMode::kRunning && !stem_.conv->is_trained) return folded_features(x);
+  at::Tensor x = pixel_values.to(stem_.conv->data.scalar_type());
+  if (mode == BatchNormMode::kRunning && !stem_.conv->is_trained) return folded_features(x.contiguous(at::MemoryFormat::ChannelsLast));
+  // Planes lie apart here: LibTorch adds up a batch's statistics less exactly where channels come last.
   x = pool_stem(at::relu(stem_(x, mode)));
   for (const auto& layer : layers_) {
     for (const auto& block : layer) {

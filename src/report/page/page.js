@@ -686,6 +686,32 @@ function drawEvents() {
         el("td", null, event.event), el("td", null, words(event))))))));
 }
 
+// ---- Gates
+
+/** A row a class, a column for each class that its images were taken for. */
+function confusionTable(gate, draw) {
+  const classes = gate.classes, {confusion, accuracy, images: total, per_class: rows} = gate[draw];
+  return el("div", {class: "scroll"}, el("table", {class: "confusion"},
+    el("caption", null, draw + ": " + percent(100 * accuracy) + " % of " + plural(total, "image") + " right"),
+    el("thead", null, el("tr", null, el("th", {scope: "col"}, "is \\ taken for"), classes.map((name) => el("th", {scope: "col", class: "number"}, name)),
+      el("th", {scope: "col", class: "number"}, "right"))),
+    el("tbody", null, classes.map((name, i) => el("tr", null, el("th", {scope: "row"}, name),
+      classes.map((_, j) => el("td", {class: i === j ? "number right" : "number"}, confusion[i][j] === 0 ? "·" : count(confusion[i][j]))),
+      el("td", {class: "number"}, isNumber(rows[i].accuracy) ? percent(100 * rows[i].accuracy) + " %" : "–"))))));
+}
+
+function drawGates() {
+  const gates = runs.filter((run) => run.gate && Array.isArray(run.gate.classes));
+  if (!gates.length) return;
+  const node = section("gates", "Gate");
+  for (const run of gates) {
+    guarded("the gate of " + run.name, node, () => {
+      node.append(el("h3", null, run.name, el("small", null, " the gate of epoch " + count(run.gate.epoch))),
+        ...["validation", "test"].filter((draw) => run.gate[draw]).map((draw) => confusionTable(run.gate, draw)));
+    });
+  }
+}
+
 // ---- Phases
 
 function drawPhases() {
@@ -772,7 +798,7 @@ function drawNav() {
 
 main.replaceChildren();
 for (const [what, draw] of Object.entries({"the head": drawHead, "accuracy": drawAccuracy, "samples": drawSamples, "attention": drawAttention,
-  "training": drawCurves, "time and memory": drawPhases, "data": drawData, "recipes": drawRecipes})) guarded(what, main, draw);
+  "gates": drawGates, "training": drawCurves, "time and memory": drawPhases, "data": drawData, "recipes": drawRecipes})) guarded(what, main, draw);
 main.append(el("footer", {class: "last"}, "Made by ", el("code", null, "multimeditron report"), " on " + day(data.date),
   ". One file, which needs no network. Research software: what its models say is no diagnosis. Charts: uPlot (MIT)."));
 drawNav();

@@ -1,0 +1,11 @@
+#include "cli/engine.h"
+#include "training/gate_trainer.h"
+
+namespace multimeditron {
+
+int run_train_gate(const TrainGateCommand& command) {
+  train_gate(command.recipe, command.fresh, command.output);
+  return 0;
+}
+
+}  // namespace multimeditron

@@ -1,0 +1,79 @@
+#include "data/labelled_images.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "data/image_loader.h"
+#include "image/augment.h"
+
+namespace multimeditron {
+namespace {
+
+/// Neighbouring numbers give unrelated seeds (splitmix64).
+uint64_t mix(uint64_t seed, uint64_t number) {
+  uint64_t z = seed + 0x9e3779b97f4a7c15 * (number + 1);
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+  return z ^ (z >> 31);
+}
+
+}  // namespace
+
+LabelledImages::LabelledImages(std::vector<std::unique_ptr<Dataset>> classes, Options options)
+    : classes_(std::move(classes)), first_rows_{0}, options_(std::move(options)) {
+  for (const auto& dataset : classes_) first_rows_.push_back(first_rows_.back() + dataset->size());
+}
+
+int64_t LabelledImages::label(int64_t number) const {
+  return std::upper_bound(first_rows_.begin(), first_rows_.end(), number % size()) - first_rows_.begin() - 1;
+}
+
+LabelledImages::Place LabelledImages::find(int64_t number) const {
+  const int64_t label = this->label(number);
+  return {classes_[static_cast<size_t>(label)].get(), number % size() - first_row(label)};
+}
+
+Row LabelledImages::row(int64_t number) const {
+  const Place at = find(number);
+  return at.dataset->row(at.row);
+}
+
+std::string LabelledImages::fingerprint() const {
+  std::string all;
+  for (const auto& dataset : classes_) all += dataset->fingerprint() + "\n";
+  return sha256(all);
+}
+
+std::string LabelledImages::place(int64_t number) const {
+  const Place at = find(number);
+  return at.dataset->place(at.row);
+}
+
+std::filesystem::path LabelledImages::folder(int64_t number) const {
+  const Place at = find(number);
+  return at.dataset->folder(at.row);
+}
+
+Sample LabelledImages::build(int64_t number) const {
+  const Place at = find(number);
+  const Row row = at.dataset->row(at.row);
+  try {
+    if (row.modalities.empty())
+      throw UserError("the row has no image", {.found = "nothing in `modalities`", .fix = "leave out rows without an image"});
+    const std::string bytes = load_attachment(row.modalities[0], options_.loaders, at.dataset->folder(at.row));
+    const RgbImage image = decode_image(std::as_bytes(std::span(bytes.data(), bytes.size())));
+    const bool is_augmented = number >= size();
+    const RgbImage part =
+        is_augmented
+            ? augment(image, draw_augmentation(image.width, image.height, mix(options_.seed, static_cast<uint64_t>(number))), options_.side)
+            : resize_and_crop(image, options_.edge, options_.side);
+    Sample sample{.index = number, .text = {}, .images = {}};
+    sample.images.push_back({image.width, image.height, 0, normalise(part, options_.mean, options_.std)});
+    return sample;
+  } catch (const UserError& error) {
+    throw error.at(at.dataset->place(at.row));
+  }
+}
+
+}  // namespace multimeditron
