@@ -118,8 +118,9 @@ struct ReportCommand {
   std::filesystem::path output;  ///< empty: report.html in the first run's folder
 };
 
-/// `demo [--output DIR] [--seed N] [--quick]`
+/// `demo [--output DIR] [--seed N] [--quick] [--recipe NAME]`
 struct DemoCommand {
+  std::string recipe;  ///< of the cookbook, "moe/attn/pep"; empty: one CLIP
   std::filesystem::path output = "demo-output";
   int64_t seed = 0;
   bool quick = false;  ///< a twentieth of data and steps: everything runs, little is learnt

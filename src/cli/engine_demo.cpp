@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/process.h"
 #include "cli/demo/data_sets.h"
+#include "cli/demo/gate.h"
 #include "cli/demo/models.h"
 #include "cli/demo/stages.h"
 #include "cli/engine.h"
@@ -23,6 +24,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr demo::GateSizes kQuickKinds{.training = 120, .test = 12};
 constexpr demo::DataSetSizes kQuickSizes{.texts = 240, .pairs = 240, .captions = 120, .instructions = 120, .test_images = 60};
 
 /// A demo in its folder: phases in order, each done once. `demo.json` remembers seed, and of each phase that is done what it was and took.
@@ -32,10 +34,14 @@ class Demo {
 
   void run() {
     take_folder();
-    const std::vector<demo::Stage> stages = demo::make_stages(folder_, seed_, command_.quick);
-    phase("data", "drawing phantom images and what is to be said about them", "", "data", [this] {
+    const bool has_mixture = !command_.recipe.empty();
+    const std::vector<demo::Stage> stages =
+        has_mixture ? demo::make_mixture_stages(folder_, demo::parse_mixture(command_.recipe), seed_, command_.quick)
+                    : demo::make_stages(folder_, seed_, command_.quick);
+    phase("data", "drawing phantom images and what is to be said about them", "", "data", [&, this] {
       const demo::DataSetSizes sizes = command_.quick ? kQuickSizes : demo::DataSetSizes{};
       demo::write_data_sets(folder_ / "data", seed_, sizes);
+      if (has_mixture) demo::write_gate_data(folder_, seed_, command_.quick ? kQuickKinds : demo::GateSizes{.training = 480, .test = 60});
       return Json{{"images", sizes.pairs + sizes.captions + sizes.instructions + sizes.test_images}};
     });
     phase("models", "a tokenizer, trained on the reports, and models with random weights", "", "models", [this] { return make_models(); });
@@ -43,25 +49,15 @@ class Demo {
       phase(stage.name, stage.title, fmt::format("multimeditron {} --config {}", stage.command, stage.recipe.string()),
             stage.run.lexically_relative(folder_).string(), [&] { return train(stage); });
     }
-    EvaluateCommand evaluation;
-    evaluation.model = stages.back().run.string();
-    evaluation.tasks.push_back({"test", folder_ / "data" / "test.jsonl"});
-    evaluation.output = folder_ / "evaluation";
-    evaluation.max_new_tokens = 12;
-    evaluation.seed = command_.seed;
-    evaluation.mode = command_.mode;
-    const std::string shown = fmt::format("multimeditron evaluate --model {} --tasks {} --max-new-tokens {} --output {}", evaluation.model,
-                                          evaluation.tasks[0].file.string(), evaluation.max_new_tokens, evaluation.output.string());
-    phase("evaluation", "questions on images that the model has not seen", shown, "evaluation", [&] {
-      run_evaluate(evaluation);
-      return Json::object();
-    });
+    const fs::path model = folder_ / "runs" / "end2end";
+    examine(model, "evaluation", "questions on images that the model has not seen");
+    if (has_mixture) examine(folder_ / "runs" / "end2end-single", "evaluation-single", "the same questions to the model with one CLIP");
     const std::array<fs::path, 1> folders{folder_};
     const ReportSummary report = write_report(folders);
     say(fmt::format(
         "\nall of it as a page: {}\n\nask the model yourself:\n$ multimeditron generate --model {} --image {} \"What kind of image "
         "is this?\"",
-        report.file.string(), evaluation.model, first_image().string()));
+        report.file.string(), model.string(), first_image().string()));
   }
 
  private:
@@ -80,9 +76,12 @@ class Demo {
         throw UserError("the demo's record cannot be read",
                         {mark.string(), "no list of phases", "undo the edit of this file, or choose another folder with --output"});
       }
-      const auto described = [](int64_t seed, bool quick) { return fmt::format("seed {}{}", seed, quick ? ", --quick" : ""); };
-      const std::string found = described(record_.value("seed", int64_t{-1}), record_.value("quick", false));
-      const std::string asked = described(command_.seed, command_.quick);
+      const auto described = [](int64_t seed, bool quick, const std::string& recipe) {
+        return fmt::format("seed {}{}{}", seed, quick ? ", --quick" : "", recipe.empty() ? "" : ", --recipe " + recipe);
+      };
+      const std::string found =
+          described(record_.value("seed", int64_t{-1}), record_.value("quick", false), record_.value("recipe", std::string()));
+      const std::string asked = described(command_.seed, command_.quick, command_.recipe);
       if (found == asked) return;
       throw UserError("this folder holds another demo",
                       {folder_.string(), fmt::format("{} where {} was asked for", found, asked), "choose another folder with --output"});
@@ -94,6 +93,7 @@ class Demo {
     }
     fs::create_directories(folder_);
     record_ = {{"seed", command_.seed}, {"quick", command_.quick}, {"phases", Json::array()}};
+    if (!command_.recipe.empty()) record_["recipe"] = command_.recipe;
     save_record();
   }
 
@@ -156,10 +156,29 @@ class Demo {
     if (!fs::exists(stage.recipe)) write_file_atomic(stage.recipe, stage.yaml);
     if (stage.command == "train-expert") {
       run_train_expert({.recipe = load_expert_recipe(stage.recipe, {}), .output = command_.mode});
+    } else if (stage.command == "train-gate") {
+      run_train_gate({.recipe = load_gate_recipe(stage.recipe, {}), .output = command_.mode});
     } else {
       run_train({.recipe = load_recipe(stage.recipe, {}), .output = command_.mode});
     }
     return Json::object();
+  }
+
+  /// A phase that asks a model the questions of the test draw.
+  void examine(const fs::path& model, const std::string& name, const std::string& title) {
+    EvaluateCommand evaluation;
+    evaluation.model = model.string();
+    evaluation.tasks.push_back({"test", folder_ / "data" / "test.jsonl"});
+    evaluation.output = folder_ / name;
+    evaluation.max_new_tokens = 12;
+    evaluation.seed = command_.seed;
+    evaluation.mode = command_.mode;
+    const std::string shown = fmt::format("multimeditron evaluate --model {} --tasks {} --max-new-tokens {} --output {}", evaluation.model,
+                                          evaluation.tasks[0].file.string(), evaluation.max_new_tokens, evaluation.output.string());
+    phase(name, title, shown, name, [&] {
+      run_evaluate(evaluation);
+      return Json::object();
+    });
   }
 
   fs::path first_image() const {

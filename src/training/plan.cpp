@@ -33,10 +33,13 @@ std::vector<std::pair<std::string, std::string>> describe(const Recipe& recipe, 
 
 std::vector<std::pair<std::string, std::string>> component_table(const Recipe& recipe, MultimodalModel& model) {
   std::map<std::string, int64_t> sizes;
-  int64_t total = 0, trainable = 0;
+  int64_t total = 0, trainable = 0, idle_in_towers = 0;
   model.visit("", [&](const std::string& parameter, Parameter& value) {
     if (value.role != Role::kLearnt) return;  // a buffer
-    sizes[component_of(parameter)] += value.numel();
+    // A tower's last norm counts with it, though CLIP's patch features are taken before it.
+    const bool is_idle = parameter.find(".post_layernorm.") != std::string::npos;
+    sizes[is_idle ? "vision" : component_of(parameter)] += value.numel();
+    if (is_idle) idle_in_towers += value.numel();
     total += value.numel();
     if (trains(recipe.training_mode, component_of(parameter))) trainable += value.numel();
   });
@@ -49,8 +52,9 @@ std::vector<std::pair<std::string, std::string>> component_table(const Recipe& r
     if (size->first == "vision" || size->first == "gate") learning_rate = recipe.custom_lr.vision.value_or(learning_rate);
     const std::string state =
         trains(recipe.training_mode, component) ? fmt::format("trained, learning rate {:g}", learning_rate) : "frozen";
-    rows.emplace_back(component,
-                      fmt::format("{} parameters, {}, {}", format_count(size->second), recipe.training_args.bf16 ? "bf16" : "fp32", state));
+    std::string text = fmt::format("{} parameters, {}, {}", format_count(size->second), recipe.training_args.bf16 ? "bf16" : "fp32", state);
+    if (size->first == "vision" && idle_in_towers > 0) text += fmt::format(" ({} of them are not used)", format_count(idle_in_towers));
+    rows.emplace_back(component, std::move(text));
   }
   rows.emplace_back("in all", fmt::format("{} parameters, {} trained ({:.1f} %)", format_count(total), format_count(trainable),
                                           100.0 * static_cast<double>(trainable) / static_cast<double>(total)));

@@ -1,8 +1,9 @@
 #include "training/trainer.h"
 
 #include <ATen/Parallel.h>
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <chrono>
 
 #include "base/error.h"
@@ -11,6 +12,7 @@
 #include "base/signals.h"
 #include "data/image_loader.h"
 #include "models/multimodal/pretrained.h"
+#include "recipe/missing.h"
 #include "training/loop.h"
 #include "training/micro_batches.h"
 #include "training/plan.h"
@@ -248,11 +250,15 @@ void train(const Recipe& recipe, bool fresh, OutputMode output) {
 }
 
 void print_plan(const Recipe& recipe, OutputMode output) {
-  Pretrained pretrained = load_from_recipe(recipe, recipe.training_args.bf16 ? at::kBFloat16 : at::kFloat, LoadFor::kShapes);
+  const std::vector<std::string> missing = missing_parts(recipe);
+  const Pretrained pretrained = load_from_recipe(recipe, recipe.training_args.bf16 ? at::kBFloat16 : at::kFloat, LoadFor::kPlan);
   std::vector<std::pair<std::string, std::string>> rows = component_table(recipe, *pretrained.model);
-  const std::unique_ptr<Dataset> dataset = open_datasets(recipe);
-  rows.emplace_back("data", fmt::format("{} samples", format_count(dataset->size())));
-  if (!recipe.pack_sequences) {
+  if (!pretrained.tokenizer) rows.emplace_back("tokenizer", "not there: the embedding is counted with config.json's vocab_size");
+  for (const std::string& part : missing) rows.emplace_back("missing", part);
+  const bool has_data = std::ranges::none_of(missing, [](const std::string& part) { return part.starts_with("datasets."); });
+  const std::unique_ptr<Dataset> dataset = has_data ? open_datasets(recipe) : nullptr;
+  if (dataset) rows.emplace_back("data", fmt::format("{} samples", format_count(dataset->size())));
+  if (dataset && !recipe.pack_sequences) {
     const int64_t batch = recipe.training_args.per_device_train_batch_size, batches = (dataset->size() + batch - 1) / batch;
     const StepPlan plan([batches](int64_t) { return batches; }, recipe.training_args.gradient_accumulation_steps, recipe.training_args);
     rows.emplace_back("steps", format_count(plan.total_steps()));

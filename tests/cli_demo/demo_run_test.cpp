@@ -36,6 +36,22 @@ std::vector<std::string> phases(const fs::path& demo) {
   return names;
 }
 
+/// The demo with a mixture: experts, gate, both stages, and the single CLIP that it is compared with.
+TEST(DemoRun, AMixtureIsTrainedAndCompared) {
+  const TemporaryFolder folder;
+  const fs::path demo = folder / "demo";
+  const Result result = run({"demo", "--quick", "--quiet", "--recipe", "moe/cat/shared", "--output", demo.string()});
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(phases(demo).size(), 15U);
+  for (const char* name : {"evaluation", "evaluation-single"}) EXPECT_TRUE(fs::exists(demo / name / "results.json")) << name;
+  EXPECT_TRUE(fs::exists(demo / "runs/gate/best/model.safetensors"));
+  EXPECT_NE(content_of(demo / "report.html").find("moe_meditron_clip"), std::string::npos);
+  const Result other = run({"demo", "--quick", "--recipe", "moe/avg/pep", "--output", demo.string()});
+  EXPECT_EQ(other.code, 2);
+  EXPECT_NE(other.err.find("--recipe moe/cat/shared where seed 0, --quick, --recipe moe/avg/pep was asked for"), std::string::npos)
+      << other.err;
+}
+
 /// Killed again and again, in whatever phase it is, and started again, a demo ends as an unbroken one does.
 TEST(DemoRun, GoesOnWhereItWasKilled) {
   const TemporaryFolder folder;

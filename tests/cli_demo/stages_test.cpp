@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "recipe/expert_recipe.h"
+#include "recipe/gate_recipe.h"
 #include "recipe/recipe.h"
 
 namespace multimeditron::demo {
@@ -37,6 +38,44 @@ TEST(Stages, RecipesHaveNoMistakesWhateverTheFolderIsCalled) {
     expect(stages[i], recipe);
   }
   fs::remove_all(folder);
+}
+
+TEST(Stages, MixturesHaveTheCookbooksShape) {
+  const struct {
+    const char *name, *model_type, *fusion_method;
+  } mixtures[] = {{"moe/attn/pep", "moe_meditron_clip_pep", "cross_attn"},      {"moe/attn/shared", "moe_meditron_clip", "cross_attn"},
+                  {"moe/avg/pep", "moe_meditron_clip_pep", "weighted_average"}, {"moe/avg/shared", "moe_meditron_clip", "weighted_average"},
+                  {"moe/cat/pep", "moe_meditron_clip_pep", "sequence_append"},  {"moe/cat/shared", "moe_meditron_clip", "sequence_append"}};
+  for (const auto& mixture : mixtures) {
+    const fs::path folder = fs::path(testing::TempDir()) / "demo's mixture";
+    fs::create_directories(folder / "recipes");
+    const std::vector<Stage> stages = make_mixture_stages(folder, parse_mixture(mixture.name), 7, false);
+    std::vector<std::string> names;
+    for (const Stage& stage : stages) {
+      names.push_back(stage.name);
+      write_file_atomic(stage.recipe, stage.yaml);
+    }
+    EXPECT_EQ(names, (std::vector<std::string>{"vision", "expert-ct", "expert-mri", "expert-ultrasound", "expert-xray", "gate", "warmup",
+                                               "alignment", "end2end", "alignment-single", "end2end-single"}));
+    for (const Stage& stage : stages) {
+      if (stage.command == "train-expert") EXPECT_TRUE(load_expert_recipe(stage.recipe, {}).warnings.empty());
+      if (stage.command == "train-gate") EXPECT_EQ(load_gate_recipe(stage.recipe, {}).class_names.size(), 5U);
+      if (stage.command != "train" || stage.name == "warmup") continue;
+      const Recipe recipe = load_recipe(stage.recipe, {});
+      EXPECT_TRUE(recipe.warnings.empty());
+      ASSERT_EQ(recipe.modalities.size(), 1U);
+      const ModalitySpec& modality = recipe.modalities[0];
+      if (stage.name.ends_with("-single")) {
+        EXPECT_EQ(modality.model_type, "meditron_clip");
+        continue;
+      }
+      EXPECT_EQ(modality.model_type, mixture.model_type);
+      EXPECT_EQ(modality.fusion_method, mixture.fusion_method);
+      EXPECT_EQ(modality.expert_clip_names, load_gate_recipe(stages[5].recipe, {}).class_names) << "matched by name";
+      EXPECT_EQ(fs::path(modality.gating_path), stages[5].run / "best");
+    }
+    fs::remove_all(folder);
+  }
 }
 
 }  // namespace

@@ -16,6 +16,23 @@ struct Stage {
   std::string yaml;                   ///< the recipe's text
 };
 
+/// A mixture of the cookbook, `recipes/sft/moe/FUSION/PROJECTORS`.
+struct Mixture {
+  std::string fusion_method;  ///< cross_attn, weighted_average, sequence_append
+  bool is_pep = false;        ///< a projector for each expert
+};
+/// `name`: "moe/attn/pep".
+Mixture parse_mixture(const std::string& name);
+
+/// The runs of a demo with a mixture in `folder`, in order:
+///   vision               as below: the generalist, and where the specialists start
+///   expert-KIND          train-expert: a specialist for each of CT, MRI, ultrasound and X-ray
+///   gate                 train-gate
+///   warmup               as below
+///   alignment, end2end   the two stages with the mixture
+///   alignment-single, end2end-single   the same with the generalist alone, to compare with
+std::vector<Stage> make_mixture_stages(const std::filesystem::path& folder, const Mixture& mixture, uint64_t seed, bool quick);
+
 /// The runs of a demo in `folder`, in order:
 ///   vision     train-expert: a CLIP, from scratch, on images and captions
 ///   warmup     LM_ONLY: the language model reads reports and answers questions on them, without images

@@ -162,10 +162,11 @@ void check_vocabulary(const Tokenizer& tokenizer, const DecoderConfig& llm, cons
                    .fix = "check that the tokenizer's files and the weights belong together"});
 }
 
-Pretrained finish(ModelConfig config, Tokenizer tokenizer, const TensorSources* sources, const fs::path& folder, at::ScalarType dtype,
-                  bool resize_vocabulary, bool draw_projector, uint64_t seed, std::optional<TrainingMode> trained_mode = std::nullopt) {
+Pretrained finish(ModelConfig config, std::optional<Tokenizer> tokenizer, const TensorSources* sources, const fs::path& folder,
+                  at::ScalarType dtype, bool resize_vocabulary, bool draw_projector, uint64_t seed,
+                  std::optional<TrainingMode> trained_mode = std::nullopt) {
   Pretrained result{.model = std::make_unique<MultimodalModel>(std::move(config)),
-                    .tokenizer = std::make_unique<Tokenizer>(std::move(tokenizer))};
+                    .tokenizer = tokenizer ? std::make_unique<Tokenizer>(std::move(*tokenizer)) : nullptr};
   if (sources != nullptr) {
     add_passengers(*result.model, *sources);
     // What is trained starts from the file's full precision. Where the file has no more than `dtype`, masters can wait for the first step.
@@ -186,8 +187,17 @@ std::optional<TrainingMode> trained_mode(const Recipe& recipe, LoadFor purpose) 
   return purpose == LoadFor::kTraining ? std::optional(recipe.training_mode) : std::nullopt;
 }
 
+bool needs_no_weights(LoadFor purpose) {
+  return purpose == LoadFor::kShapes || purpose == LoadFor::kPlan;
+}
+
+std::optional<Tokenizer> load_tokenizer(const fs::path& folder, LoadFor purpose) {
+  if (purpose == LoadFor::kPlan && !fs::exists(folder / "tokenizer.json")) return std::nullopt;
+  return Tokenizer::load(folder);
+}
+
 Pretrained load_from_parts(const Recipe& recipe, at::ScalarType dtype, LoadFor purpose) {
-  const bool shapes_only = purpose == LoadFor::kShapes;
+  const bool shapes_only = needs_no_weights(purpose);
   const fs::path near = recipe.file.parent_path();
   const fs::path folder = find_model_folder(recipe.base_llm, near, "base_llm");
   ModelConfig config;
@@ -204,7 +214,7 @@ Pretrained load_from_parts(const Recipe& recipe, at::ScalarType dtype, LoadFor p
   config.max_sequence_length = recipe.max_sequence_length;
   if (fs::exists(folder / "generation_config.json")) config.generation_config = read_json(folder / "generation_config.json");
 
-  Tokenizer tokenizer = Tokenizer::load(folder);
+  std::optional<Tokenizer> tokenizer = load_tokenizer(folder, purpose);
   check_one_modality(recipe.modalities.size(), recipe.file.string());
   std::vector<std::vector<WeightFile>> encoder_weights;
   for (size_t k = 0; k < recipe.modalities.size(); ++k) {
@@ -214,13 +224,13 @@ Pretrained load_from_parts(const Recipe& recipe, at::ScalarType dtype, LoadFor p
     config.modalities.push_back(std::move(parts.config));
     encoder_weights.push_back(std::move(parts.weights));
   }
-  if (!config.modalities.empty()) {
-    config.attachment_token = recipe.attachment_token;
-    config.attachment_token_id = tokenizer.add_special_token(recipe.attachment_token);
-    config.llm.vocab_size =
-        rows_for(tokenizer);  // the embedding has as many rows as the tokenizer has ids, as in the original's checkpoints
-  } else {
-    check_vocabulary(tokenizer, config.llm, folder);
+  config.attachment_token = recipe.attachment_token;
+  if (tokenizer && !config.modalities.empty()) {
+    config.attachment_token_id = tokenizer->add_special_token(recipe.attachment_token);
+    // The embedding has as many rows as the tokenizer has ids, as in the original's checkpoints.
+    config.llm.vocab_size = rows_for(*tokenizer);
+  } else if (tokenizer) {
+    check_vocabulary(*tokenizer, config.llm, folder);
   }
   TensorSources sources;
   if (!shapes_only) {
@@ -278,7 +288,7 @@ void compare_with_recipe(ModelConfig& config, const Recipe& recipe) {
 
 Pretrained load_checkpoint_with(const fs::path& folder, at::ScalarType dtype, const Recipe* recipe, const std::string& base_llm,
                                 LoadFor purpose) {
-  const bool shapes_only = purpose == LoadFor::kShapes;
+  const bool shapes_only = needs_no_weights(purpose);
   const std::optional<TrainingMode> trained = recipe != nullptr ? trained_mode(*recipe, purpose) : std::nullopt;
   const fs::path file = folder / "config.json";
   const Json json = read_json(file);
@@ -346,7 +356,8 @@ Pretrained load_checkpoint_with(const fs::path& folder, at::ScalarType dtype, co
 }  // namespace
 
 Pretrained load_from_recipe(const Recipe& recipe, at::ScalarType dtype, LoadFor purpose) {
-  if (recipe.base_model.empty()) return load_from_parts(recipe, dtype, purpose);
+  const bool is_there_yet = purpose != LoadFor::kPlan || find_in_hub(recipe.base_model, recipe.file.parent_path(), HubKind::kModel);
+  if (recipe.base_model.empty() || !is_there_yet) return load_from_parts(recipe, dtype, purpose);
   return load_checkpoint_with(find_checkpoint(recipe, recipe.base_model), dtype, &recipe, recipe.base_llm, purpose);
 }
 

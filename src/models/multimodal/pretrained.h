@@ -10,7 +10,7 @@
 
 namespace multimeditron {
 
-/// A model with its tokenizer (which has the attachment token).
+/// A model with its tokenizer (which has the attachment token; null only where LoadFor::kPlan found none).
 struct Pretrained {
   std::unique_ptr<MultimodalModel> model;
   std::unique_ptr<Tokenizer> tokenizer;
@@ -22,6 +22,8 @@ enum class LoadFor {
   kTraining,  ///< what the recipe trains stays in float32 until an Optimizer takes it over: a float32 file gives exact masters in a bf16
               ///< run
   kShapes,    ///< the tree without memory or weights
+  kPlan,      ///< as kShapes, from configurations alone: there may be no tokenizer, and in place of a `base_model` that is not there yet
+              ///< stands what the recipe builds it of
 };
 
 /// The model that a recipe starts from: `base_model` (a checkpoint: its config decides the architecture), or `base_llm` with the encoders
