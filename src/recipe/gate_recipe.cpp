@@ -165,7 +165,7 @@ class GateValidator {
       if (!index) {
         std::vector<std::string> known = recipe_.class_names;
         known.insert(known.end(), recipe_.class_labels.begin(), recipe_.class_labels.end());
-        const auto word = nearest(entry.key, known);
+        const auto word = is_number(entry.key) ? std::nullopt : nearest(entry.key, known);
         reader_.mistake(
             entry.key_origin, "a data set is given to a class that does not exist", fmt::format("`{}`", entry.key),
             word ? fmt::format("did you mean `{}`?", *word) : fmt::format("name classes by index, 0 to {}", recipe_.num_classes - 1));

@@ -20,7 +20,7 @@ void create(const fs::path& path) {
   if (code || !fs::is_directory(path)) {
     throw UserError("cannot create the output folder", {.where = path.string(),
                                                         .found = code ? code.message() : "a file of that name",
-                                                        .fix = "choose another `training_args.output_dir`, or mend its permissions"});
+                                                        .fix = "choose another `output_dir`, or mend its permissions"});
   }
 }
 
@@ -51,9 +51,8 @@ RunFolder::RunFolder(RunIdentity identity, bool fresh, int64_t micro_batches_per
   if (holds_old_run_) return;
   if (!fs::exists(file)) {
     if (!list_checkpoints(path_).empty() || fs::exists(path_ / "trainer_state.json")) {
-      throw UserError(
-          "the output folder holds checkpoints of another program or run",
-          {.where = path_.string(), .found = "checkpoints, but no run.json", .fix = "choose another `training_args.output_dir`"});
+      throw UserError("the output folder holds checkpoints of another program or run",
+                      {.where = path_.string(), .found = "checkpoints, but no run.json", .fix = "choose another `output_dir`"});
     }
     return;
   }
@@ -76,13 +75,11 @@ RunFolder::RunFolder(RunIdentity identity, bool fresh, int64_t micro_batches_per
   }
   if (fingerprint != identity_.fingerprint) {
     const std::string old_yaml = fs::exists(path_ / "recipe.yaml") ? read_file(path_ / "recipe.yaml") : "";
-    throw UserError(
-        "the output folder holds the run of another recipe",
-        {.where = path_.string(),
-         .found = "these differ (old, new):\n" + recipe_difference(old_yaml, identity_.effective_yaml),
-         .fix =
-             "choose another `training_args.output_dir`, or set the old run aside with --fresh; to train its model further, name the old "
-             "run in `base_model` (a language model: `base_llm`)"});
+    throw UserError("the output folder holds the run of another recipe",
+                    {.where = path_.string(),
+                     .found = "these differ (old, new):\n" + recipe_difference(old_yaml, identity_.effective_yaml),
+                     .fix = "choose another `output_dir`, or set the old run aside with --fresh; to train its model further, name the old "
+                            "run in `base_model` (a language model: `base_llm`)"});
   }
   finished_ = read_run_state(path_) == "finished";
   remove_leftovers(path_);

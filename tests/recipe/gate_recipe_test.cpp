@@ -41,7 +41,7 @@ TEST(GateRecipe, ClassesAreNamedByIndexNameOrLabel) {
   const std::vector<std::vector<std::string>> expected{{"data/ct", "data/ct2"}, {"data/mri", "data/more"}};
   EXPECT_EQ(recipe.dataset_class_map, expected);
   EXPECT_EQ(recipe.labels(), (std::vector<std::string>{"CT", "MRI"}));
-  EXPECT_EQ(load_gate(kGate, {"class_labels=null", "dataset_class_map.MRI=null", "dataset_class_map.1=x"}).labels()[0], "experts/ct");
+  EXPECT_EQ(load_gate(kGate, {"class_labels=null", "dataset_class_map={0: x, 1: y}"}).labels()[0], "experts/ct");
 }
 
 /// A file with the original's keys and values, as it stands.

@@ -154,7 +154,7 @@ TEST(TrainGate, AResumedRunEndsWithTheSameBits) {
 
 TEST(TrainGate, ASignalSavesAndTheSameCommandGoesOn) {
   const TemporaryFolder whole, out;
-  const std::vector<std::string> overrides{"num_epochs=40"};
+  const std::vector<std::string> overrides{"num_epochs=15"};
   ASSERT_EQ(train_gate("scratch", whole.path(), overrides).code, 0);
   const fs::path run = out / "gate";
   const pid_t child = ::fork();
@@ -269,7 +269,7 @@ TEST(TrainGate, TellsMistakes) {
 
   ASSERT_EQ(train_gate("scratch", out.path(), {"save_every_n_epochs=1"}).code, 0);
   write_file_atomic(out / "gate/STATE", "running\n");
-  expect("scratch", {"lr=1"}, {"another recipe", "lr: 0.02 -> 1"});
+  expect("scratch", {"lr=1"}, {"another recipe", "lr: 0.001 -> 1", "another `output_dir`"});
 }
 
 }  // namespace

@@ -52,7 +52,7 @@ Stage make_gate_stage(const fs::path& folder, const std::vector<std::string>& cl
       "widths: [16, 16, 32, 64]\n"
       "blocks: [1, 1, 1, 1]\n"
       "num_epochs: {}\n"
-      "early_stopping_patience: 4\n"
+      "early_stopping_patience: 3\n"
       "lr: 3.0e-3\n"
       "weight_decay: 1.0e-4\n"
       "label_smoothing: 0.05\n"
@@ -61,7 +61,7 @@ Stage make_gate_stage(const fs::path& folder, const std::vector<std::string>& cl
       "warmup_epochs: 1\n"
       "save_every_n_epochs: 4\n"
       "output_dir: {}\n",
-      seed, quick ? 2 : 10, quoted(stage.run.string()));
+      seed, quick ? 2 : 8, quoted(stage.run.string()));
   return stage;
 }
 
