@@ -63,8 +63,10 @@ def python_side(folder, dtype, checkpointing, steps, threads):
     import time
 
     import torch
+    import transformers
     from transformers import AutoModelForCausalLM
 
+    transformers.utils.logging.disable_progress_bar()
     torch.set_num_threads(threads)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype), attn_implementation="sdpa").train()
     if checkpointing:

@@ -86,7 +86,7 @@ int run(int argc, char** argv) {
   }
   double squares = 0;
   for (const auto& bucket : buckets) {
-    if (bucket->is_trained()) squares += std::pow(bucket->grad.to(at::kFloat).norm().item<double>(), 2);
+    if (bucket->is_trained()) squares += std::pow(bucket->grad.to(at::kDouble).norm().item<double>(), 2);
   }
   std::puts(Json({{"seconds", seconds}, {"loss", loss}, {"grad_norm", std::sqrt(squares)}}).dump().c_str());
   return 0;

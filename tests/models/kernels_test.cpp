@@ -89,6 +89,35 @@ TEST(Kernels, SoftmaxSurvivesExtremeScoresAndHidesTheFuture) {
   }
 }
 
+TEST(Kernels, XieluInBf16IsTheRoundedOneOfFloat32) {
+  constexpr int64_t kDim = 77;
+  const Xielu numbers{.alpha_p = 0.9f, .alpha_n = 0.7f, .beta = 0.45f, .eps = -1e-6f};
+  const auto rounded = [](float value) { return bf16{static_cast<uint16_t>(std::bit_cast<uint32_t>(value) >> 16)}; };
+  const auto wide = [](bf16 value) { return std::bit_cast<float>(static_cast<uint32_t>(value.bits) << 16); };
+  for (const Kernels& variant : variants()) {
+    SCOPED_TRACE(variant.name);
+    std::vector<bf16> x, grad_out, out(kDim);
+    for (const float value : draw(kDim, 7, 2.0f)) x.push_back(rounded(value));
+    for (const float value : draw(kDim, 8)) grad_out.push_back(rounded(value));
+    std::vector<float> x_f32, grad_out_f32, out_f32(kDim);
+    for (int64_t i = 0; i < kDim; ++i) {
+      x_f32.push_back(wide(x[i]));
+      grad_out_f32.push_back(wide(grad_out[i]));
+    }
+    double grad_alpha[2] = {}, grad_alpha_f32[2] = {};
+    variant.bf.xielu(x.data(), out.data(), 1, kDim, numbers);
+    variant.f32.xielu(x_f32.data(), out_f32.data(), 1, kDim, numbers);
+    variant.bf.xielu_backward(x.data(), grad_out.data(), 1, kDim, numbers, grad_alpha);
+    variant.f32.xielu_backward(x_f32.data(), grad_out_f32.data(), 1, kDim, numbers, grad_alpha_f32);
+    for (int64_t i = 0; i < kDim; ++i) {
+      EXPECT_NEAR(wide(out[i]), out_f32[i], std::abs(out_f32[i]) / 255);
+      EXPECT_NEAR(wide(x[i]), x_f32[i], std::abs(x_f32[i]) / 255);
+    }
+    EXPECT_NEAR(grad_alpha[0], grad_alpha_f32[0], 1e-5 * std::abs(grad_alpha_f32[0]));
+    EXPECT_NEAR(grad_alpha[1], grad_alpha_f32[1], 1e-5 * std::abs(grad_alpha_f32[1]));
+  }
+}
+
 TEST(Kernels, AWindowHidesTheDistantPast) {
   for (const Kernels& variant : variants()) {
     SCOPED_TRACE(variant.name);

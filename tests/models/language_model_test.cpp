@@ -12,6 +12,7 @@
 #include <ATen/ops/silu.h>
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/tensor.h>
+#include <ATen/ops/tril.h>
 #include <ATen/ops/triu.h>
 #include <ATen/ops/zeros_like.h>
 #include <gtest/gtest.h>
@@ -138,7 +139,9 @@ Reference reference(Model& model, const DecoderConfig& c, const Inputs& inputs, 
       q = rotate(q);
       k = rotate(k).repeat_interleave(c.num_attention_heads / c.num_key_value_heads, 0);
       v = v.repeat_interleave(c.num_attention_heads / c.num_key_value_heads, 0);
-      const at::Tensor mask = at::triu(at::ones({n, n}), 1) * -1e30;
+      at::Tensor mask = at::triu(at::ones({n, n}), 1) * -1e30;
+      const int64_t window = c.layer_windows.empty() ? 0 : c.layer_windows[static_cast<size_t>(l)];
+      if (window > 0) mask = mask + at::tril(at::ones({n, n}), -window) * -1e30;
       const at::Tensor probs = at::softmax(at::matmul(q, k.transpose(1, 2)) / std::sqrt(static_cast<double>(c.head_dim)) + mask, -1);
       x = x + at::matmul(at::matmul(probs, v).transpose(0, 1).reshape({n, -1}), w[p + "self_attn.o_proj.weight"].t());
       const at::Tensor n2 = norm(x, w[p + "post_attention_layernorm.weight"]);
@@ -186,6 +189,17 @@ TEST(LanguageModel, LongSamplesAreTiledWithoutADifference) {
   const DecoderConfig config = small_config(true);
   Model model(config);
   const Inputs inputs = make_inputs(config, {700, 30});
+  const Result ours = run(model, inputs, 0.01, false);
+  const Reference theirs = reference(model, config, inputs, 0.01);
+  EXPECT_NEAR(ours.loss, theirs.loss, 1e-5 * theirs.loss);
+  for (const auto& [name, gradient] : theirs.gradients) EXPECT_LT(difference(model.parameters.at(name)->grad, gradient), 2e-5) << name;
+}
+
+TEST(LanguageModel, AWindowReachesAcrossTiles) {
+  DecoderConfig config = small_config(true);
+  config.layer_windows = {0, 300};
+  Model model(config);
+  const Inputs inputs = make_inputs(config, {700, 310, 30});
   const Result ours = run(model, inputs, 0.01, false);
   const Reference theirs = reference(model, config, inputs, 0.01);
   EXPECT_NEAR(ours.loss, theirs.loss, 1e-5 * theirs.loss);

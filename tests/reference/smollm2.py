@@ -143,8 +143,10 @@ def answer(model, tokenizer, prompt, count):
 
 def compare(folder, program, count):
     import torch
+    import transformers
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    transformers.utils.logging.disable_progress_bar()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     equal_texts, compared, largest, least = 0, 0, 0.0, float("inf")
