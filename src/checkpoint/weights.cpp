@@ -6,10 +6,7 @@ namespace multimeditron {
 
 namespace fs = std::filesystem;
 
-namespace {
-
-/// The first of the files of weights that `folder` has; empty where it has none.
-fs::path find_weights(const fs::path& folder) {
+fs::path WeightsReader::file_in(const fs::path& folder) {
   std::error_code code;
   for (const char* name :
        {"model.safetensors", "model.safetensors.index.json", "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors",
@@ -19,14 +16,8 @@ fs::path find_weights(const fs::path& folder) {
   return {};
 }
 
-}  // namespace
-
-bool WeightsReader::is_in(const fs::path& folder) {
-  return !find_weights(folder).empty();
-}
-
 WeightsReader::WeightsReader(const fs::path& folder) {
-  const fs::path found = find_weights(folder);
+  const fs::path found = file_in(folder);
   const fs::path path = found.empty() ? folder : found;
   const std::string name = path.filename().string();
   if (name.ends_with(".bin") || name.ends_with(".pt") || name.ends_with(".pth")) {

@@ -20,8 +20,8 @@ class WeightsReader {
   /// naming file and tensor.
   explicit WeightsReader(const std::filesystem::path& folder);
 
-  /// True where `folder` has any of these files.
-  static bool is_in(const std::filesystem::path& folder);
+  /// The first of these files that `folder` has; empty where it has none.
+  static std::filesystem::path file_in(const std::filesystem::path& folder);
 
   const std::map<std::string, TensorView>& tensors() const { return tensors_; }
   const TensorView* find(const std::string& name) const;

@@ -32,7 +32,8 @@ const Table<ExpertRecipe>& table() {
 bool is_expert_recipe(const std::filesystem::path& file) {
   try {
     const ParsedYaml parsed = parse_yaml(read_file(file), file.string());
-    return parsed.root.find("clip_name") != nullptr;
+    const auto has = [&](const char* key) { return parsed.root.find(key) != nullptr; };
+    return has("clip_name") && !has("modalities") && !has("base_llm");
   } catch (const UserError&) {
     return false;  // whoever reads it in earnest tells what is wrong
   }

@@ -32,7 +32,8 @@ struct ExpertRecipe {
 /// As load_recipe, with the keys of `train-expert`.
 ExpertRecipe load_expert_recipe(const std::filesystem::path& file, std::span<const std::string> overrides);
 
-/// Is this a recipe of `train-expert`? It names its model in `clip_name` at the top level. False for what cannot be read.
+/// Is this a recipe of `train-expert`? It names its model in `clip_name` at the top level, where others have
+/// `base_llm` or `modalities`. False for what cannot be read.
 bool is_expert_recipe(const std::filesystem::path& file);
 
 }  // namespace multimeditron

@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "base/hub.h"
 #include "data/sampler.h"
+#include "models/model_folder.h"
 
 namespace multimeditron {
 namespace {
@@ -22,10 +23,10 @@ constexpr int64_t kImageNetSide = 224;
 ImageProcessor processor_of(const GateRecipe& recipe) {
   std::optional<ImageProcessor> given;
   if (!recipe.image_processor_path.empty()) {
-    const auto folder =
-        recipe.normalisation == "imagenet"
-            ? find_in_hub(recipe.image_processor_path, recipe.file.parent_path(), HubKind::kModel)
-            : resolve_hub_path(recipe.image_processor_path, recipe.file.parent_path(), HubKind::kModel, "image_processor_path");
+    const fs::path near = recipe.file.parent_path();
+    std::optional<fs::path> folder;
+    if (recipe.normalisation != "imagenet" || find_in_hub(recipe.image_processor_path, near, HubKind::kModel))
+      folder = find_model_folder(recipe.image_processor_path, near, "image_processor_path");
     if (folder) given = ImageProcessor::load(*folder);
     if (given && given->height() != given->width()) {
       throw UserError("the image processor's pixels are not square", {.where = folder->string(),

@@ -254,7 +254,7 @@ void print_plan(const Recipe& recipe, OutputMode output) {
   const Pretrained pretrained = load_from_recipe(recipe, recipe.training_args.bf16 ? at::kBFloat16 : at::kFloat, LoadFor::kPlan);
   std::vector<std::pair<std::string, std::string>> rows = component_table(recipe, *pretrained.model);
   if (!pretrained.tokenizer) rows.emplace_back("tokenizer", "not there: the embedding is counted with config.json's vocab_size");
-  for (const std::string& part : missing) rows.emplace_back("missing", part);
+  if (!missing.empty()) rows.emplace_back("missing", fmt::format("{}", fmt::join(missing, ", ")));
   const bool has_data = std::ranges::none_of(missing, [](const std::string& part) { return part.starts_with("datasets."); });
   const std::unique_ptr<Dataset> dataset = has_data ? open_datasets(recipe) : nullptr;
   if (dataset) rows.emplace_back("data", fmt::format("{} samples", format_count(dataset->size())));

@@ -88,7 +88,7 @@ TEST(Dataset, PlacesNameFileAndRow) {
   const auto parquet = open_dataset(kFolder / "snapshot");
   EXPECT_TRUE(parquet->place(4).ends_with("train-00001-of-00002.parquet, row 0")) << parquet->place(4);
   const auto json = open_dataset(kFolder / "json/train.jsonl");
-  EXPECT_TRUE(json->place(4).ends_with("train.jsonl, line 5")) << json->place(4);
+  EXPECT_TRUE(json->place(4).ends_with("train.jsonl, line 7")) << json->place(4);
 }
 
 TEST(Dataset, WrongColumnsAreToldWithWhatWasExpected) {
@@ -109,7 +109,7 @@ TEST(Dataset, BadRowsAreToldByPlaceWithoutTheirText) {
   EXPECT_EQ(json->row(0).text, "fine");
   for (int64_t i = 1; i < 6; ++i) {
     const std::string text = complaint([&] { json->row(i); });
-    EXPECT_NE(text.find(fmt::format("rows.jsonl, row {}", i)), std::string::npos) << text;
+    EXPECT_NE(text.find(fmt::format("rows.jsonl, line {}", i + 1)), std::string::npos) << text;
     EXPECT_EQ(text.find("secret"), std::string::npos) << text;
   }
   const auto arrow = open_dataset(kFolder / "wrong/rows.arrow");

@@ -259,7 +259,7 @@ TEST(Loader, LeavesBadSamplesOutAndWritesThemDown) {
   const Json line = Json::parse(written.substr(0, written.find('\n')));
   EXPECT_EQ(line, (Json{{"row", 5},
                         {"place", "rows, row 5"},
-                        {"error", "images and attachment tokens do not match: 0 in `modalities`, 1 in the text"}}));
+                        {"error", "images and attachment tokens do not match: 1 in `modalities`, 0 in the text"}}));
   EXPECT_EQ(std::count(written.begin(), written.end(), '\n'), 3);
 }
 

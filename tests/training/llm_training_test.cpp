@@ -80,10 +80,11 @@ TEST_P(LlmTraining, TheCheckpointIsAPlainFolderAgain) {
 TEST_P(LlmTraining, AnEncoderIsAddedTrainedSavedAndAsked) {
   const std::filesystem::path two = std::filesystem::path(TEST_DATA) / "case_two";
   const int64_t hidden_size = read_json(llm.folder() / "config.json")["hidden_size"];
-  const std::filesystem::path recipe = llm.folder() / "end2end.yaml", image = two / "data/jsonl/images/000.png";
+  const std::filesystem::path recipe = llm.folder() / "end2end.yaml", image = llm.folder() / "image.png";
+  std::filesystem::copy_file(two / "data/jsonl/images/000.png", image);
   const std::string text = "<|reserved_special_token_0|> shows the left lung";
   write_file_atomic(llm.folder() / "images.jsonl",
-                    Json({{"text", text}, {"modalities", {{{"type", "image"}, {"value", image.string()}}}}}).dump() + "\n");
+                    Json({{"text", text}, {"modalities", {{{"type", "image"}, {"value", "image.png"}}}}}).dump() + "\n");
   write_file_atomic(recipe, fmt::format(R"(base_llm: {0}
 attachment_token: <|reserved_special_token_0|>
 tokenizer_type: qwen3

@@ -6,7 +6,7 @@
 #include <memory>
 
 #include "base/error.h"
-#include "checkpoint/safetensors.h"
+#include "checkpoint/weights.h"
 #include "models/config_reader.h"
 #include "models/vision/timm_vit.h"
 
@@ -22,7 +22,7 @@ class TensorShapes {
 
   const std::vector<int64_t>* find(size_t modality, const std::string& name) {
     if (!reader_) {
-      reader_ = std::make_unique<SafetensorsReader>(folder_);
+      reader_ = std::make_unique<WeightsReader>(folder_);
       for (const auto& [each, view] : reader_->tensors()) shapes_[canonical_tensor_name(each)] = &view.shape;
     }
     const auto found = shapes_.find(fmt::format("modalities_with_projection.{}.{}", modality, name));
@@ -31,7 +31,7 @@ class TensorShapes {
 
  private:
   fs::path folder_;
-  std::unique_ptr<SafetensorsReader> reader_;
+  std::unique_ptr<WeightsReader> reader_;
   std::map<std::string, const std::vector<int64_t>*> shapes_;
 };
 

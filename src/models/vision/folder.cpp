@@ -31,7 +31,7 @@ struct Trunk {
 
 Trunk read_trunk(const fs::path& folder) {
   Trunk trunk;
-  if (!WeightsReader::is_in(folder)) return trunk;  // a configuration alone tells the sizes
+  if (WeightsReader::file_in(folder).empty()) return trunk;  // a configuration alone tells the sizes
   const WeightsReader reader(folder);
   for (const auto& [name, view] : reader.tensors()) {
     const size_t place = name.find(kTrunk);

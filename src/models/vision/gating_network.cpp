@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "checkpoint/safetensors.h"
+#include "checkpoint/weights.h"
 #include "models/config_reader.h"
 #include "models/tensors.h"
 
@@ -112,13 +112,6 @@ std::vector<std::string> labels(const Json& json, const std::string& where) {
   return names;
 }
 
-fs::path weights_of(const fs::path& folder) {
-  for (const char* name : {"model.safetensors.index.json", "model.safetensors"}) {
-    if (fs::exists(folder / name)) return folder / name;
-  }
-  return {};
-}
-
 }  // namespace
 
 GateConfig GateConfig::from_json(const Json& json, const ResNetShape& resnet, const std::string& where) {
@@ -168,9 +161,9 @@ ResNetShape backbone_shape(const fs::path& folder) {
     const Json json = read_json(file);
     if (is_transformers(json)) from_config = transformers_shape(json, file.string());
   }
-  const fs::path weights = weights_of(folder);
+  const fs::path weights = WeightsReader::file_in(folder);
   if (weights.empty()) return from_config;
-  const SafetensorsReader reader(weights);
+  const WeightsReader reader(weights);
   std::map<std::string, const std::vector<int64_t>*> shapes;
   for (const auto& [name, view] : reader.tensors()) shapes[gate_tensor_name(name)] = &view.shape;
   const auto shape_of = [&](const std::string& name) {
@@ -243,7 +236,7 @@ std::string transformers_resnet_name(const std::string& name) {
 }
 
 void load_gate(GatingNetwork& gate, const fs::path& folder, GatePart part) {
-  const SafetensorsReader reader(folder);
+  const WeightsReader reader(folder);
   struct Found {
     const TensorView* view;
     std::string name;
