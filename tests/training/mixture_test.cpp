@@ -197,6 +197,7 @@ TEST(MixturePlan, CountsAFullSizedMixtureFromConfigurationsAlone) {
   std::ofstream(folder / "gate/config.json") << Json{{"model_type", "gating_network"}, {"num_classes", 5}, {"class_names", classes}}.dump();
   std::ofstream(folder / "general/preprocessor_config.json") << R"({"size": 224, "crop_size": 224})";
   entry["image_processor"] = (folder / "general").string();
+  entry["gating_path"] = (folder / "gate").string();
   const fs::path recipe = write_mixture_recipe(folder / "recipe.yaml", entry, "", folder / "out");
   const Result result = run({"train", "--config", recipe.string(), "--dry-run"});
   ASSERT_EQ(result.code, 0) << result.err;
