@@ -57,7 +57,8 @@ inline Json mixture_entry(const Mixture& mixture, const std::filesystem::path& p
 }
 
 /// Writes a checkpoint as the original does: parts named by path, all tensors in one file. The language model is case_two's.
-inline void write_mixture_checkpoint(const Mixture& mixture, const std::filesystem::path& folder) {
+inline void write_mixture_checkpoint(const Mixture& mixture, const std::filesystem::path& folder,
+                                     const std::string& prefix = "modalities_with_projection.0.") {
   namespace fs = std::filesystem;
   const fs::path source = fs::path(TEST_DATA) / "case_two/cases/qwen3_clip/checkpoint";
   fs::create_directories(folder);
@@ -78,7 +79,6 @@ inline void write_mixture_checkpoint(const Mixture& mixture, const std::filesyst
       tensors.push_back({.name = renamed, .dtype = view.dtype, .shape = view.shape, .bytes = [bytes = view.bytes] { return bytes; }});
     }
   };
-  const std::string prefix = "modalities_with_projection.0.";
   add(source, [](const std::string& name) { return name.starts_with("model.") ? name : ""; });
   int number = 0;
   for (const std::string expert : mixture_golden()["experts"][mixture.kind]) {

@@ -148,6 +148,66 @@ TEST(MixtureTrainingMode, KeysOfOursCountFromTheRecipeWhereTheyAreWritten) {
   EXPECT_EQ(behaviour_after(entry, "changed"), "correct");
 }
 
+TEST(MixtureCheckpoint, PrefixesOfEarlierVersionsAreRead) {
+  const TemporaryFolder folder;
+  std::string answer;
+  for (const char* prefix : {"modalities_with_projection.0.", "modalities.0.", "modalities.0.modality."}) {
+    write_mixture_checkpoint({"pep", "cross_attn"}, folder / prefix, prefix);
+    const Result result =
+        run({"generate", "--model", folder / prefix, "--image", kImage, "--max-new-tokens", "6", "--json", "Which organ?"});
+    ASSERT_EQ(result.code, 0) << result.err;
+    EXPECT_EQ(result.err.find("are left out"), std::string::npos) << result.err;
+    const Json json = Json::parse(result.out);
+    if (answer.empty()) answer = json["ids"].dump() + json["margins"].dump();
+    EXPECT_EQ(json["ids"].dump() + json["margins"].dump(), answer) << prefix;
+  }
+}
+
+TEST(MixtureCheckpoint, WhatItNamesByAPathThatIsGoneIsFoundWhereTheRecipeNamesIt) {
+  const TemporaryFolder folder;
+  const Mixture mixture{"shared", "sequence_append"};
+  write_mixture_checkpoint(mixture, folder / "start");
+  Json config = read_json(folder / "start/config.json");
+  Json& entry = config["modalities"][0];
+  for (Json& name : entry["expert_clip_names"]) name = "gone/" + fs::path(name.get<std::string>()).filename().string();
+  entry["gating_path"] = "gone/gate";
+  entry["image_processor"] = "gone/general";
+  std::ofstream(folder / "start/config.json") << config.dump();
+  const fs::path recipe = write_mixture_recipe(folder / "recipe.yaml", mixture_entry(mixture), folder / "start", folder / "out");
+  Result result = train(recipe, {"training_args.max_steps=1"});
+  EXPECT_EQ(result.code, 0) << result.err;
+  result = run({"generate", "--model", folder / "start", "--image", kImage, "Which organ?"});
+  EXPECT_EQ(result.code, 2);
+  for (const char* part : {"gone/ct", "expert_clip_names.0"}) EXPECT_NE(result.err.find(part), std::string::npos) << result.err;
+}
+
+TEST(MixturePlan, CountsAFullSizedMixtureFromConfigurationsAlone) {
+  const TemporaryFolder folder;
+  Json entry = mixture_entry({"pep", "cross_attn"});
+  entry["cross_attn_heads"] = 9;
+  entry["expert_clip_names"] = Json::array();
+  Json classes = Json::array();
+  for (const char* name : {"ct", "mri", "ultrasound", "xray", "general"}) {
+    fs::create_directories(folder / name);
+    std::ofstream(folder / name / "config.json") << R"({"model_type": "clip", "vision_config": {}})";  // ViT-B/32 is the default
+    entry["expert_clip_names"].push_back((folder / name).string());
+    classes.push_back(name);
+  }
+  fs::create_directories(folder / "gate");
+  std::ofstream(folder / "gate/config.json") << Json{{"model_type", "gating_network"}, {"num_classes", 5}, {"class_names", classes}}.dump();
+  std::ofstream(folder / "general/preprocessor_config.json") << R"({"size": 224, "crop_size": 224})";
+  entry["image_processor"] = (folder / "general").string();
+  entry["gating_path"] = (folder / "gate").string();
+  const fs::path recipe = write_mixture_recipe(folder / "recipe.yaml", entry, "", folder / "out");
+  const Result result = run({"train", "--config", recipe.string(), "--dry-run"});
+  ASSERT_EQ(result.code, 0) << result.err;
+  // Five towers of 87,456,000, of which the last norms (2 x 768) are unused; ResNet-50 with 5 classes; five projectors 768 -> 45 and the
+  // attention in the width of 45.
+  const std::string text = result.out + result.err;
+  for (const char* part : {"437,272,320 parameters", "7,680 parameters", "23,518,277 parameters", "3,144,615 parameters"})
+    EXPECT_NE(text.find(part), std::string::npos) << "no " << part << " in\n" << text;
+}
+
 // --- mistakes ---
 
 void expect_mistake(const Json& entry, const std::vector<std::string>& parts) {
