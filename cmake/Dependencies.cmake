@@ -15,13 +15,13 @@ set_target_properties(gomp PROPERTIES IMPORTED_LOCATION ${SITE}/torch/lib/libgom
 add_library(torch INTERFACE)
 target_include_directories(torch SYSTEM INTERFACE ${TORCH_INCLUDE})
 target_compile_options(torch INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fopenmp>)
+target_compile_definitions(torch INTERFACE AT_PER_OPERATOR_HEADERS)  # without it ATen's small headers include every operator
 target_link_libraries(torch INTERFACE torch_cpu c10 gomp)
 target_link_options(torch INTERFACE -Wl,--as-needed -Wl,--allow-shlib-undefined -Wl,-rpath-link,${SITE}/nvidia/cu13/lib)
 
-# {fmt}, header-only, in the version that LibTorch ships: its headers would hide the system's anyway.
-add_library(fmt INTERFACE)
-target_include_directories(fmt SYSTEM INTERFACE ${SITE}/torch/include)
-target_compile_definitions(fmt INTERFACE FMT_HEADER_ONLY=1)
+# {fmt} in the version that LibTorch ships: its headers would hide the system's anyway.
+add_library(fmt STATIC ${CMAKE_SOURCE_DIR}/cmake/fmt.cpp)
+target_include_directories(fmt SYSTEM PUBLIC ${SITE}/torch/include)
 
 # Arrow and Parquet out of the pyarrow wheel; there is no unversioned .so.
 file(GLOB ARROW_LIBRARY ${SITE}/pyarrow/libarrow.so.*)

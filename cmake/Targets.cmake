@@ -1,3 +1,21 @@
+# multimeditron_precompile(TARGET PLAIN TORCH [header...])
+#   the headers that nearly every source includes, parsed once for the targets without LibTorch (in target PLAIN) and once for those with it (in
+#   TORCH), since their flags differ. The header is named in quotes: CMake writes others down with their whole path, and ccache could not tell that
+#   two clones hold the same.
+function(multimeditron_precompile target plain torch)
+  set(header "\"precompiled.h\"")
+  target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR}/cmake)
+  if(target STREQUAL plain)
+    target_precompile_headers(${target} PRIVATE ${header} ${ARGN})
+  elseif(target STREQUAL torch)
+    target_precompile_headers(${target} PRIVATE ${header} <ATen/core/Tensor.h> ${ARGN})
+  elseif(target MATCHES "^(training|generation|evaluation|demo)(_test)?$|_engine$")
+    target_precompile_headers(${target} REUSE_FROM ${torch})
+  else()
+    target_precompile_headers(${target} REUSE_FROM ${plain})
+  endif()
+endfunction()
+
 # multimeditron_library(NAME [DEPENDS folder...] [LINK target...])
 #   the static library of src/NAME, all .cpp files below it but those of subfolders with a CMakeLists.txt of their own
 function(multimeditron_library name)
@@ -13,16 +31,7 @@ function(multimeditron_library name)
   add_library(${name} STATIC ${sources})
   target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR}/src)
   target_link_libraries(${name} PUBLIC ${ARG_DEPENDS} ${ARG_LINK} Threads::Threads PRIVATE multimeditron_warnings)
-  # Parsing these headers was a third of the build's time. Folders with LibTorch have a precompiled header of their own, since its flags differ.
-  if(name STREQUAL base)
-    target_precompile_headers(base PRIVATE ${CMAKE_SOURCE_DIR}/cmake/precompiled.h)
-  elseif(name STREQUAL models)
-    target_precompile_headers(models PRIVATE ${CMAKE_SOURCE_DIR}/cmake/precompiled.h <ATen/core/Tensor.h>)
-  elseif(name MATCHES "^(training|generation|evaluation)$")
-    target_precompile_headers(${name} REUSE_FROM models)
-  else()
-    target_precompile_headers(${name} REUSE_FROM base)
-  endif()
+  multimeditron_precompile(${name} base models)
 endfunction()
 
 # multimeditron_test(NAME [FOLDER folder] [LINK target...])
@@ -41,10 +50,6 @@ function(multimeditron_test name)
   target_compile_definitions(${name}_test PRIVATE TEST_DATA="${CMAKE_SOURCE_DIR}/tests/data" PROGRAM="$<TARGET_FILE:multimeditron>")
   target_link_libraries(${name}_test PRIVATE ${name} ${ARG_LINK} GTest::gtest GTest::gtest_main multimeditron_warnings)
   target_compile_options(${name}_test PRIVATE $<$<CONFIG:Release>:-O0>)  # tests wait for what they test, not for themselves
-  if(name STREQUAL base)
-    target_precompile_headers(base_test PRIVATE ${CMAKE_SOURCE_DIR}/cmake/precompiled.h <gtest/gtest.h>)
-  elseif(NOT name MATCHES "^(models|training|generation|evaluation|demo)$")  # LibTorch's flags differ
-    target_precompile_headers(${name}_test REUSE_FROM base_test)
-  endif()
+  multimeditron_precompile(${name}_test base_test models_test <gtest/gtest.h>)
   gtest_discover_tests(${name}_test TEST_PREFIX ${name}. DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 600)
 endfunction()

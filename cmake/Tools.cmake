@@ -2,7 +2,9 @@
 find_program(CCACHE ccache)
 if(CCACHE)
   # With a precompiled header ccache must look past the header's own time stamps, and the compiler must name it in its output.
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${CCACHE})
+  # Paths relative to the checkout let several clones share what is cached.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+      CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${CCACHE})
   add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>)
   set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE})
 endif()

@@ -58,8 +58,11 @@ TEST(Stages, MixturesHaveTheCookbooksShape) {
     EXPECT_EQ(names, (std::vector<std::string>{"vision", "expert-ct", "expert-mri", "expert-ultrasound", "expert-xray", "gate", "warmup",
                                                "alignment", "end2end", "alignment-single", "end2end-single"}));
     for (const Stage& stage : stages) {
-      if (stage.command == "train-expert") EXPECT_TRUE(load_expert_recipe(stage.recipe, {}).warnings.empty());
-      if (stage.command == "train-gate") EXPECT_EQ(load_gate_recipe(stage.recipe, {}).class_names.size(), 5U);
+      if (stage.command == "train-expert") {
+        EXPECT_TRUE(load_expert_recipe(stage.recipe, {}).warnings.empty());
+      } else if (stage.command == "train-gate") {
+        EXPECT_EQ(load_gate_recipe(stage.recipe, {}).class_names.size(), 5U);
+      }
       if (stage.command != "train" || stage.name == "warmup") continue;
       const Recipe recipe = load_recipe(stage.recipe, {});
       EXPECT_TRUE(recipe.warnings.empty());

@@ -30,8 +30,7 @@ std::vector<int64_t> match(const std::vector<std::string>& classes, const std::v
 
 TEST(GateClasses, AreMatchedByNameThenByLastComponent) {
   EXPECT_EQ(match({"org/clip-vit-base-patch32", "org/MedExpert-CT", "org/MedExpert-MRI"}), (std::vector<int64_t>{1, 2, 0}));
-  EXPECT_EQ(match({"runs/MedExpert-MRI/", "clip-vit-base-patch32", "skin", "other/MedExpert-CT"}),
-            (std::vector<int64_t>{3, 0, 1}));
+  EXPECT_EQ(match({"runs/MedExpert-MRI/", "clip-vit-base-patch32", "skin", "other/MedExpert-CT"}), (std::vector<int64_t>{3, 0, 1}));
   // An expert's own name goes before another's last component.
   EXPECT_EQ(match({"other/MedExpert-CT", "org/MedExpert-CT", "MedExpert-MRI", "clip-vit-base-patch32"}), (std::vector<int64_t>{1, 2, 3}));
 }

@@ -103,9 +103,8 @@ Json write_checkpoint_config(const ModelConfig& config, const std::string& dtype
 }
 
 std::string canonical_tensor_name(const std::string& name) {
-  std::string result = name;
-  if (result.starts_with("modalities.")) result.replace(0, std::string("modalities.").size(), "modalities_with_projection.");
-  const std::string prefix = "modalities_with_projection.";
+  const std::string prefix = "modalities_with_projection.", other = "modalities.";
+  const std::string result = name.starts_with(other) ? prefix + name.substr(other.size()) : name;
   if (!result.starts_with(prefix)) return result;
   const size_t dot = result.find('.', prefix.size());
   if (dot == std::string::npos) return result;

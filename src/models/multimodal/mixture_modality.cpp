@@ -144,7 +144,7 @@ at::Tensor MixtureModality::cross_attention(const at::Tensor& pixel_values, std:
   return cross_attn_->forward(queries, scaled.flatten(1, 2), dropout);
 }
 
-at::Tensor MixtureModality::fuse(const at::Tensor& pixel_values, std::optional<uint64_t> dropout_seed) {
+at::Tensor MixtureModality::fuse(const at::Tensor& pixel_values) {
   const ModalityConfig& c = config();
   std::vector<int64_t> all(experts_.size());
   std::iota(all.begin(), all.end(), 0);
@@ -162,7 +162,7 @@ at::Tensor MixtureModality::fuse(const at::Tensor& pixel_values, std::optional<u
 
 at::Tensor MixtureModality::embed(const at::Tensor& pixel_values, std::optional<uint64_t> dropout_seed) {
   passes_.all += pixel_values.size(0) * num_experts();
-  const at::Tensor fused = cross_attn_ ? cross_attention(pixel_values, dropout_seed) : fuse(pixel_values, dropout_seed);
+  const at::Tensor fused = cross_attn_ ? cross_attention(pixel_values, dropout_seed) : fuse(pixel_values);
   return config().is_pep() ? fused : projectors_.front()->forward(fused);
 }
 

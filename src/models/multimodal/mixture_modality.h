@@ -31,7 +31,7 @@ class MixtureModality : public Modality {
   at::Tensor embed(const at::Tensor& pixel_values, std::optional<uint64_t> dropout_seed) override;
 
  private:
-  at::Tensor fuse(const at::Tensor& pixel_values, std::optional<uint64_t> dropout_seed);
+  at::Tensor fuse(const at::Tensor& pixel_values);
   at::Tensor cross_attention(const at::Tensor& pixel_values, std::optional<uint64_t> dropout_seed);
   /// Tokens of one expert in the width that fusion happens in: [N, P, W].
   at::Tensor tokens_of(int64_t expert, const at::Tensor& pixel_values);
