@@ -120,7 +120,8 @@ struct ReportCommand {
 
 /// `demo [--output DIR] [--seed N] [--quick] [--recipe NAME]`
 struct DemoCommand {
-  std::string recipe;  ///< of the cookbook, "moe/attn/pep"; empty: one CLIP
+  std::string recipe;  ///< of the cookbook, "moe/attn/pep"; empty: one CLIP and a Qwen3 type
+  std::string llm;     ///< folder or hub id of a language model to teach; empty: the demo's own alone
   std::filesystem::path output = "demo-output";
   int64_t seed = 0;
   bool quick = false;  ///< a twentieth of data and steps: everything runs, little is learnt

@@ -33,11 +33,16 @@ class Demo {
   explicit Demo(const DemoCommand& command) : command_(command), folder_(command.output), seed_(static_cast<uint64_t>(command.seed)) {}
 
   void run() {
+    const bool has_mixture = command_.recipe.starts_with("moe/"), has_llm = !command_.llm.empty();
+    std::vector<demo::Stage> stages;
+    if (has_llm) {
+      stages = demo::make_llm_stages(folder_, demo::read_language_model(command_.llm), seed_, command_.quick);
+    } else if (has_mixture) {
+      stages = demo::make_mixture_stages(folder_, demo::parse_mixture(command_.recipe), seed_, command_.quick);
+    } else {
+      stages = demo::make_stages(folder_, seed_, command_.quick);
+    }
     take_folder();
-    const bool has_mixture = !command_.recipe.empty();
-    const std::vector<demo::Stage> stages =
-        has_mixture ? demo::make_mixture_stages(folder_, demo::parse_mixture(command_.recipe), seed_, command_.quick)
-                    : demo::make_stages(folder_, seed_, command_.quick);
     phase("data", "drawing phantom images and what is to be said about them", "", "data", [&, this] {
       const demo::DataSetSizes sizes = command_.quick ? kQuickSizes : demo::DataSetSizes{};
       demo::write_data_sets(folder_ / "data", seed_, sizes);
@@ -51,6 +56,7 @@ class Demo {
     }
     const fs::path model = folder_ / "runs" / "end2end";
     examine(model, "evaluation", "questions on images that the model has not seen");
+    if (has_llm) examine(folder_ / "runs" / "end2end-small", "evaluation-small", "the same questions to the demo's own language model");
     if (has_mixture) examine(folder_ / "runs" / "end2end-single", "evaluation-single", "the same questions to the model with one CLIP");
     const std::array<fs::path, 1> folders{folder_};
     const ReportSummary report = write_report(folders);
@@ -76,12 +82,13 @@ class Demo {
         throw UserError("the demo's record cannot be read",
                         {mark.string(), "no list of phases", "undo the edit of this file, or choose another folder with --output"});
       }
-      const auto described = [](int64_t seed, bool quick, const std::string& recipe) {
-        return fmt::format("seed {}{}{}", seed, quick ? ", --quick" : "", recipe.empty() ? "" : ", --recipe " + recipe);
+      const auto described = [](int64_t seed, bool quick, const std::string& recipe, const std::string& llm) {
+        return fmt::format("seed {}{}{}{}", seed, quick ? ", --quick" : "", recipe.empty() ? "" : ", --recipe " + recipe,
+                           llm.empty() ? "" : ", --llm " + llm);
       };
-      const std::string found =
-          described(record_.value("seed", int64_t{-1}), record_.value("quick", false), record_.value("recipe", std::string()));
-      const std::string asked = described(command_.seed, command_.quick, command_.recipe);
+      const std::string found = described(record_.value("seed", int64_t{-1}), record_.value("quick", false),
+                                          record_.value("recipe", std::string()), record_.value("llm", std::string()));
+      const std::string asked = described(command_.seed, command_.quick, command_.recipe, command_.llm);
       if (found == asked) return;
       throw UserError("this folder holds another demo",
                       {folder_.string(), fmt::format("{} where {} was asked for", found, asked), "choose another folder with --output"});
@@ -94,6 +101,7 @@ class Demo {
     fs::create_directories(folder_);
     record_ = {{"seed", command_.seed}, {"quick", command_.quick}, {"phases", Json::array()}};
     if (!command_.recipe.empty()) record_["recipe"] = command_.recipe;
+    if (!command_.llm.empty()) record_["llm"] = command_.llm;
     save_record();
   }
 
@@ -145,7 +153,7 @@ class Demo {
   Json make_models() const {
     const fs::path llm = folder_ / "models" / "llm";
     demo::train_tokenizer(llm, seed_);
-    demo::write_language_model(llm, seed_);
+    demo::write_language_model(llm, command_.recipe.empty() ? "qwen3" : "llama", seed_);  // as the recipe's
     demo::write_clip(folder_ / "models" / "clip", llm);
     return Json::object();
   }

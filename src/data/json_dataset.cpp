@@ -115,7 +115,7 @@ Json parse_object(std::string_view text) {
                     {.where = fmt::format("byte {} of the row", error.byte), .fix = "mend the row, or leave it out"});
   }
   if (!json.is_object()) throw wrong("", fmt::format("a value of type {}", json.type_name()));
-  if (!json.contains("conversations") && !json.contains("text")) {
+  if (!json.contains("conversations") && !json.contains("text") && !json.contains("modalities")) {
     std::string keys;
     for (const auto& [key, value] : json.items()) keys += (keys.empty() ? "" : ", ") + key;
     throw wrong("", keys.empty() ? "no keys" : "the keys " + keys);

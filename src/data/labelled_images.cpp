@@ -63,12 +63,16 @@ Sample LabelledImages::build(int64_t number) const {
       throw UserError("the row has no image", {.found = "nothing in `modalities`", .fix = "leave out rows without an image"});
     const std::string bytes = load_attachment(row.modalities[0], options_.loaders, at.dataset->folder(at.row));
     const RgbImage image = decode_image(std::as_bytes(std::span(bytes.data(), bytes.size())));
+    Sample sample{.index = number, .text = {}, .images = {}};
     const bool is_augmented = number >= size();
+    if (options_.processor && !is_augmented) {
+      sample.images.push_back({image.width, image.height, 0, (*options_.processor)(image)});
+      return sample;
+    }
     const RgbImage part =
         is_augmented
             ? augment(image, draw_augmentation(image.width, image.height, mix(options_.seed, static_cast<uint64_t>(number))), options_.side)
             : resize_and_crop(image, options_.edge, options_.side);
-    Sample sample{.index = number, .text = {}, .images = {}};
     sample.images.push_back({image.width, image.height, 0, normalise(part, options_.mean, options_.std)});
     return sample;
   } catch (const UserError& error) {

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,7 +22,8 @@ class LabelledImages : public Dataset, public SampleSource {
   struct Options {
     int64_t edge = 256, side = 224;
     std::array<double, 3> mean{}, std{};
-    uint64_t seed = 0;  ///< of the augmentations
+    std::optional<ImageProcessor> processor;  ///< draw 0 as a model's processor makes it, without the four above
+    uint64_t seed = 0;                        ///< of the augmentations
     std::vector<LoaderSpec> loaders;
   };
   LabelledImages(std::vector<std::unique_ptr<Dataset>> classes, Options options);

@@ -8,10 +8,12 @@
 
 namespace multimeditron {
 
+/// A caption's tokens with the tokenizer's own special tokens: at most `max_length`, the last one the end-of-text token.
+std::vector<int64_t> caption_ids(const Tokenizer& tokenizer, const std::string& caption, int64_t eos_token_id, int64_t max_length);
+
 /// Turns rows into an image and its caption, for contrastive training: the row's one image through the processor, and as `text.input_ids`
-/// the caption's tokens with the tokenizer's own special tokens, at most `max_length` of them, the last one the end-of-text token. The
-/// caption is the row's `text`, or the first answer of its conversation; attachment tokens are left out of it. Const calls are thread-safe.
-/// Refers to `dataset` and `tokenizer`, which must outlive it.
+/// caption_ids of the caption. That is the row's `text`, or the first answer of its conversation; attachment tokens are left out of it.
+/// Const calls are thread-safe. Refers to `dataset` and `tokenizer`, which must outlive it.
 class PairBuilder : public SampleSource {
  public:
   PairBuilder(const Dataset& dataset, const Tokenizer& tokenizer, std::vector<LoaderSpec> loaders, ImageProcessor processor,

@@ -106,7 +106,7 @@ std::string to_yaml(const Json& json) {
 bool counts_for_fingerprint(const std::string& path) {
   static const std::set<std::string> launch = {
       "resume_from_checkpoint", "max_bad_samples", "output_dir", "resume_from", "num_workers", "use_wandb", "save_every_n_epochs"};
-  if (launch.contains(path) || path.starts_with("wandb_") || path.starts_with("logging_")) return false;
+  if (launch.contains(path) || path.starts_with("wandb_") || path.starts_with("logging_") || path.starts_with("zero_shot_")) return false;
   static constexpr std::string_view kArguments = "training_args.";
   if (!path.starts_with(kArguments)) return true;
   static const std::set<std::string> elsewhere = {"output_dir", "run_name", "report_to", "deepspeed"};

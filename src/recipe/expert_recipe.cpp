@@ -1,5 +1,7 @@
 #include "recipe/expert_recipe.h"
 
+#include <fmt/format.h>
+
 #include "base/error.h"
 #include "base/file.h"
 #include "recipe/fields.h"
@@ -7,6 +9,40 @@
 #include "recipe/validate.h"
 
 namespace multimeditron {
+namespace {
+
+/// Data sets by class; the order of the classes is the file's.
+Field<ExpertRecipe> zero_shot_field() {
+  Field<ExpertRecipe> result;
+  result.info = {.name = "zero_shot_class_map",
+                 .type = FieldType::kMap,
+                 .help = "Images by class, at least two classes: how many the trained CLIP recognises by the classes' names"};
+  result.read = [](const FieldInfo& info, const Node& node, const std::string& path, Reader& reader, ExpertRecipe& out) {
+    if (node.kind != Node::Kind::kMap) return report_type(info, node, path, reader);
+    for (const Node::Entry& entry : node.entries) {
+      std::vector<std::string> names;
+      const std::string below = path + "." + entry.key;
+      reader.seen(below, entry.value.origin);
+      if (entry.value.kind == Node::Kind::kScalar) {
+        names.push_back(entry.value.text);
+      } else {
+        read_scalar({.name = entry.key, .type = FieldType::kStrings}, entry.value, below, reader, names);
+      }
+      if (names.empty() && !entry.value.unusable && !reader.failed(below))
+        reader.mistake_at(below, "a class has no data set", describe(entry.value), fmt::format("write `{}: [FOLDER]`", entry.key));
+      out.zero_shot_classes.push_back(entry.key);
+      out.zero_shot_class_map.push_back(std::move(names));
+    }
+  };
+  result.write = [](const ExpertRecipe& recipe) {
+    Json map = Json::object();
+    for (size_t i = 0; i < recipe.zero_shot_classes.size(); ++i) map[recipe.zero_shot_classes[i]] = recipe.zero_shot_class_map[i];
+    return map;
+  };
+  return result;
+}
+
+}  // namespace
 
 template <>
 const Table<ExpertRecipe>& table() {
@@ -22,6 +58,9 @@ const Table<ExpertRecipe>& table() {
           field("max_bad_samples", &S::max_bad_samples, "Share of the pairs seen that may be unusable before the run ends")
               .at_least(0)
               .at_most(1),
+          zero_shot_field(),
+          field("zero_shot_templates", &S::zero_shot_templates,
+                "What the text tower reads of a class, its name in place of {}; several are averaged"),
           field("loaders", &S::loaders, "Where the images come from; without it they are in the data set"),
           field("datasets", &S::datasets, "Data sets, concatenated: rows with one image and a `text` (or a conversation with an answer)"),
           field("training_args", &S::training_args, "As of `train`; the contrastive batch is batch size times accumulation steps"),

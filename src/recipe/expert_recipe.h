@@ -21,6 +21,9 @@ struct ExpertRecipe {
   double held_out = 0.05;                                         ///< share of the pairs that retrieval is measured on, at most 1,000
   int64_t seed = 0;
   double max_bad_samples = 0.01;
+  std::vector<std::string> zero_shot_classes;                      ///< names of classes to tell apart at the end by their names alone
+  std::vector<std::vector<std::string>> zero_shot_class_map;       ///< each one's data sets: rows with an image
+  std::vector<std::string> zero_shot_templates{"a photo of {}."};  ///< what the text tower reads of a class; several are averaged
   std::vector<LoaderSpec> loaders;
   std::vector<DatasetSpec> datasets;
   TrainingArguments training_args;

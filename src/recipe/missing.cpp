@@ -58,6 +58,9 @@ std::vector<std::string> missing_parts(const Recipe& recipe) {
 std::vector<std::string> missing_parts(const ExpertRecipe& recipe) {
   Search search(recipe.file);
   search.look_for("clip_name", recipe.clip_name);
+  for (size_t c = 0; c < recipe.zero_shot_classes.size(); ++c)
+    for (const std::string& data : recipe.zero_shot_class_map[c])
+      search.look_for("zero_shot_class_map." + recipe.zero_shot_classes[c], data, HubKind::kDataset);
   search.look_for_data(recipe.datasets, recipe.loaders);
   return std::move(search.missing);
 }

@@ -269,6 +269,7 @@ class ExpertValidator : RunValidator {
     check_data();
     check_schedule();
     check_course();
+    check_zero_shot();
     if (recipe_.training_args.per_device_train_batch_size * recipe_.training_args.gradient_accumulation_steps < 2) {
       reader_.mistake_at("training_args.per_device_train_batch_size", "contrastive training needs several pairs a step",
                          "a batch of one pair", "set `per_device_train_batch_size`, for instance to 64");
@@ -276,6 +277,18 @@ class ExpertValidator : RunValidator {
   }
 
  private:
+  void check_zero_shot() {
+    if (recipe_.zero_shot_classes.size() == 1 && !reader_.failed("zero_shot_class_map"))
+      reader_.mistake_at("zero_shot_class_map", "there is nothing to tell apart", "one class",
+                         "name two classes or more, each with its data sets");
+    if (recipe_.zero_shot_templates.empty()) recipe_.zero_shot_templates = ExpertRecipe().zero_shot_templates;
+    for (const std::string& text : recipe_.zero_shot_templates) {
+      if (text.find("{}") != std::string::npos) continue;
+      reader_.mistake_at("zero_shot_templates", "a text would be the same for all classes", fmt::format("`{}`", text),
+                         "write {} where the class's name belongs");
+    }
+  }
+
   ExpertRecipe& recipe_;
 };
 

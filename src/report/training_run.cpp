@@ -103,6 +103,12 @@ Json gate_results(const std::filesystem::path& folder) {
   return results;
 }
 
+/// How a run of `train-expert` recognised classes by their names; empty where it was not asked to.
+Json zero_shot_results(const std::filesystem::path& folder) {
+  Json report = Json::parse(content_or_nothing(folder / "zero_shot.json"), nullptr, false);
+  return report.is_object() ? report : Json::object();
+}
+
 }  // namespace
 
 Json read_training_run(const Source& source) {
@@ -141,6 +147,7 @@ Json read_training_run(const Source& source) {
           {"columns", curves.finish()},
           {"totals", totals},
           {"gate", gate_results(source.folder)},
+          {"zero_shot", zero_shot_results(source.folder)},
           {"events", events}};
 }
 

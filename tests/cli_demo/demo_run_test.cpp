@@ -44,6 +44,8 @@ TEST(DemoRun, AMixtureIsTrainedAndCompared) {
   const Result result = run({"demo", "--quick", "--quiet", "--recipe", "moe/cat/shared", "--output", demo.string()});
   ASSERT_EQ(result.code, 0) << result.err;
   EXPECT_EQ(phases(demo).size(), 15U);
+  for (const char* expert : {"vision", "expert-ct", "expert-mri", "expert-ultrasound", "expert-xray"})
+    EXPECT_GE(read_json(demo / "runs" / expert / "zero_shot.json").at("images"), 6) << expert;
   for (const char* name : {"evaluation", "evaluation-single"}) EXPECT_TRUE(fs::exists(demo / name / "results.json")) << name;
   EXPECT_TRUE(fs::exists(demo / "runs/gate/best/model.safetensors"));
   EXPECT_NE(content_of(demo / "report.html").find("moe_meditron_clip"), std::string::npos);
@@ -51,6 +53,28 @@ TEST(DemoRun, AMixtureIsTrainedAndCompared) {
   EXPECT_EQ(other.code, 2);
   EXPECT_NE(other.err.find("--recipe moe/cat/shared where seed 0, --quick, --recipe moe/avg/pep was asked for"), std::string::npos)
       << other.err;
+}
+
+/// A language model of the user's, here the one that another demo has made, is taught beside the demo's own.
+TEST(DemoRun, ALanguageModelOfTheUsersIsTaughtAndCompared) {
+  const TemporaryFolder folder;
+  const fs::path first = folder / "first", demo = folder / "demo";
+  ASSERT_EQ(run({"demo", "--quick", "--quiet", "--recipe", "single_clip/llama_clip", "--output", first.string()}).code, 0);
+  EXPECT_EQ(read_json(checkpoint_path(first / "runs/end2end", list_checkpoints(first / "runs/end2end").back()) / "config.json")
+                .at("llm_config")
+                .at("model_type"),
+            "llama");
+  const std::string llm = (first / "models/llm").string();
+  const Result result = run({"demo", "--quick", "--quiet", "--llm", llm, "--output", demo.string()});
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(phases(demo), (std::vector<std::string>{"data", "models", "vision", "warmup", "alignment-small", "end2end-small", "alignment",
+                                                    "end2end", "evaluation", "evaluation-small"}));
+  for (const char* name : {"evaluation", "evaluation-small"}) EXPECT_TRUE(fs::exists(demo / name / "results.json")) << name;
+  const Result both = run({"demo", "--llm", llm, "--recipe", "moe/avg/pep"});
+  EXPECT_EQ(both.code, 2);
+  const Result missing = run({"demo", "--llm", (folder / "nothing").string(), "--output", (folder / "other").string()});
+  EXPECT_EQ(missing.code, 2);
+  EXPECT_FALSE(fs::exists(folder / "other"));
 }
 
 /// Killed again and again, in whatever phase it is, and started again, a demo ends as an unbroken one does.

@@ -40,6 +40,31 @@ TEST(Stages, RecipesHaveNoMistakesWhateverTheFolderIsCalled) {
   fs::remove_all(folder);
 }
 
+TEST(Stages, ALanguageModelOfTheUsersGoesThroughTheSameTwoStages) {
+  const fs::path folder = fs::path(testing::TempDir()) / "demo with an llm";
+  fs::create_directories(folder / "recipes");
+  const std::vector<Stage> stages = make_llm_stages(folder, {folder / "smol", 576, "llama"}, 7, false);
+  std::vector<std::string> names;
+  for (const Stage& stage : stages) {
+    names.push_back(stage.name);
+    write_file_atomic(stage.recipe, stage.yaml);
+  }
+  EXPECT_EQ(names, (std::vector<std::string>{"vision", "warmup", "alignment-small", "end2end-small", "alignment", "end2end"}));
+  const Recipe small = load_recipe(stages[2].recipe, {}), large = load_recipe(stages[4].recipe, {}),
+               second = load_recipe(stages[5].recipe, {});
+  EXPECT_EQ(fs::path(small.base_llm), stages[1].run);
+  EXPECT_EQ(fs::path(large.base_llm), folder / "smol");
+  EXPECT_EQ(fs::path(second.base_model), stages[4].run);
+  for (const Recipe* recipe : {&large, &second}) {
+    EXPECT_TRUE(recipe->warnings.empty());
+    EXPECT_EQ(recipe->token_size, 576);
+    EXPECT_EQ(recipe->modalities.at(0).hidden_size, 576);
+    EXPECT_EQ(recipe->tokenizer_type, TokenizerType::kLlama);
+    EXPECT_EQ(recipe->modalities.at(0).clip_name, small.modalities.at(0).clip_name);
+  }
+  fs::remove_all(folder);
+}
+
 TEST(Stages, MixturesHaveTheCookbooksShape) {
   const struct {
     const char *name, *model_type, *fusion_method;

@@ -21,6 +21,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch import nn
+from torch.nn import functional
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, PreTrainedTokenizerFast, get_scheduler
 
 disable_progress_bars()
@@ -30,6 +31,7 @@ LEARNING_RATE, WEIGHT_DECAY, WARMUP = 2e-3, 0.1, 2
 ATTACHMENT = "<|reserved_special_token_0|>"
 COLOURS = {"red": (200, 40, 30), "green": (30, 160, 60), "blue": (40, 60, 200), "grey": (120, 120, 120), "white": (240, 240, 240)}
 SHAPES = ["square", "bar", "frame"]
+TEMPLATES = ["a red {}", "There is a {}."]
 
 
 def picture(rng, colour, shape):
@@ -45,6 +47,12 @@ def picture(rng, colour, shape):
     return out.getvalue()
 
 
+def save(dataset, folder, fingerprint):
+    dataset.save_to_disk(folder)
+    state = json.loads((folder / "state.json").read_text()) | {"_fingerprint": fingerprint}  # the true one differs from run to run
+    (folder / "state.json").write_text(json.dumps(state, indent=2))
+
+
 def make_data():
     rng = random.Random(7)
     rows = []
@@ -56,10 +64,7 @@ def make_data():
     rows[9]["text"] = rows[4]["text"]  # the same caption twice
     value = {"bytes": Value("binary"), "path": Value("string")}
     features = Features({"text": Value("string"), "modalities": List({"type": Value("string"), "value": value})})
-    Dataset.from_list(rows, features=features).save_to_disk(FOLDER / "pairs")
-    state_file = FOLDER / "pairs" / "state.json"
-    state = json.loads(state_file.read_text()) | {"_fingerprint": "00000000000000e1"}  # the true one differs from run to run
-    state_file.write_text(json.dumps(state, indent=2))
+    save(Dataset.from_list(rows, features=features), FOLDER / "pairs", "00000000000000e1")
     return rows
 
 
@@ -118,6 +123,31 @@ def retrieval(images, texts, captions):
             "text_to_image_r1": hits(similarity.T, 1), "text_to_image_r5": hits(similarity.T, 5)}
 
 
+def zero_shot(model, processor, tokenizer):
+    """Images by class, without captions, classified by the mean of the templates' text embeddings as CLIP's authors do."""
+    rng = random.Random(17)
+    value = {"bytes": Value("binary"), "path": Value("string")}
+    features = Features({"modalities": List({"type": Value("string"), "value": value})})
+    classes, logits, labels = [], [], []
+    for shape in SHAPES:
+        ids = [torch.tensor([encode(tokenizer, template.replace("{}", shape), 16)]) for template in TEMPLATES]
+        texts = [functional.normalize(model.get_text_features(each).pooler_output, dim=-1) for each in ids]
+        classes.append(functional.normalize(torch.cat(texts).mean(0), dim=0))
+    for label, shape in enumerate(SHAPES):
+        rows = [{"modalities": [{"type": "image", "value": {"bytes": picture(rng, rng.choice(list(COLOURS)), shape), "path": None}}]} for _ in range(4 + label)]
+        save(Dataset.from_list(rows, features=features), FOLDER / "shapes" / shape, f"00000000000000f{label}")
+        for row in rows:
+            image = Image.open(io.BytesIO(row["modalities"][0]["value"]["bytes"]))
+            pixels = processor(image, return_tensors="pt")["pixel_values"]
+            embedding = functional.normalize(model.get_image_features(pixels).pooler_output, dim=-1)
+            logits.append(model.logit_scale.exp() * embedding[0] @ torch.stack(classes).T)
+            labels.append(label)
+    logits = torch.stack(logits)
+    predictions = logits.argmax(1).tolist()
+    confusion = [[sum(t == i and p == j for t, p in zip(labels, predictions)) for j in range(len(SHAPES))] for i in range(len(SHAPES))]
+    return {"classes": SHAPES, "images": len(labels), "confusion": confusion, "loss": functional.cross_entropy(logits, torch.tensor(labels)).item()}
+
+
 def main():
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
@@ -168,12 +198,17 @@ def main():
         out = model(**collate(held_out))
         captions = [ids[i] for i in held_out]
         expected["retrieval"] = retrieval(out.image_embeds, out.text_embeds, captions)
+        expected["zero_shot"] = zero_shot(model, processor, tokenizer)
     save_file(tensors, FOLDER / "expected.safetensors")
     (FOLDER / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
+    zero_shot_map = "\n".join(f"  {shape}: [$CASE_ROOT/shapes/{shape}]" for shape in SHAPES)
     (FOLDER / "expert.yaml").write_text(f"""\
 clip_name: $CASE_ROOT/clip
 held_out: {HELD_OUT / len(rows)}
 seed: {SEED}
+zero_shot_class_map:
+{zero_shot_map}
+zero_shot_templates: {json.dumps(TEMPLATES)}
 datasets:
 - packed_path: $CASE_ROOT/pairs
 training_args:

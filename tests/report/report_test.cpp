@@ -146,6 +146,15 @@ TEST(Report, HoldsWhatAGateTakesForWhat) {
   }
 }
 
+TEST(Report, HoldsHowAnExpertRecognisesClasses) {
+  const TemporaryFolder folder;
+  write_run(folder / "expert", kSteps, "finished");
+  EXPECT_TRUE(report_of({folder / "expert"})["runs"][0]["zero_shot"].empty());
+  const Json found{{"images", 3}, {"accuracy", 2.0 / 3}, {"classes", {"liver", "spleen"}}, {"confusion", {{1, 1}, {0, 1}}}};
+  write(folder / "expert/zero_shot.json", found.dump());
+  EXPECT_EQ(report_of({folder / "expert"})["runs"][0]["zero_shot"], found);
+}
+
 TEST(Report, ShowsARunThatIsBeingWrittenAsFarAsItCame) {
   const TemporaryFolder folder;
   write_run(folder / "torn", kSteps + R"({"step":3,"lo)", "running");

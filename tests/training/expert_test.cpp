@@ -70,6 +70,13 @@ TEST(Expert, FollowsTheReferenceStepByStep) {
       EXPECT_NEAR(json.at(key).get<double>(), value.get<double>(), 1e-6) << key;
   }
   EXPECT_TRUE(measured);
+
+  const Json zero_shot = read_json(out / "expert/zero_shot.json"), &golden = expected.at("zero_shot");
+  EXPECT_EQ(zero_shot.at("classes"), golden.at("classes"));
+  EXPECT_EQ(zero_shot.at("confusion"), golden.at("confusion"));
+  EXPECT_EQ(zero_shot.at("images"), golden.at("images"));
+  const double loss = golden.at("loss");
+  report_parity("expert", "zero-shot loss", std::abs(zero_shot.at("loss").get<double>() - loss) / loss, 1e-4);
 }
 
 /// Gradient caching: the batch in parts is the batch.

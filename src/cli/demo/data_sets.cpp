@@ -4,6 +4,7 @@
 
 #include <array>
 #include <functional>
+#include <map>
 #include <string>
 #include <thread>
 #include <vector>
@@ -201,6 +202,24 @@ void write_kinds(const fs::path& folder, uint64_t seed, Split split, int64_t stu
       std::vector<Row> rows(studies_per_kind);
       for_each_parallel(studies_per_kind, num_threads(),
                         [&](int64_t i) { rows[i] = pair_row(make_study(seed, split, i * kNumKinds + kind)); });
+      for (const Row& row : rows) writer.add(row);
+      writer.close();
+    });
+  }
+}
+
+void write_regions(const fs::path& folder, uint64_t seed, int64_t num_studies) {
+  std::map<fs::path, std::vector<Study>> studies;
+  for (int64_t i = 0; i < num_studies; ++i) {
+    const Study study = make_study(seed, Split::kTest, i);
+    if (study.finding && study.kind != Kind::kDrawing)
+      studies[folder / folder_of(study.kind) / to_string(study.finding->region)].push_back(study);
+  }
+  for (const auto& [place, found] : studies) {
+    write_whole(place, [&, &found = found](const fs::path& partial) {
+      DatasetWriter writer(partial);
+      std::vector<Row> rows(found.size());
+      for_each_parallel(static_cast<int64_t>(found.size()), num_threads(), [&](int64_t i) { rows[i] = pair_row(found[i]); });
       for (const Row& row : rows) writer.add(row);
       writer.close();
     });

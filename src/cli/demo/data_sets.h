@@ -34,6 +34,10 @@ const char* folder_of(Kind kind);
 /// and the experts are trained on. What exists is left alone.
 void write_kinds(const std::filesystem::path& folder, uint64_t seed, Split split, int64_t studies_per_kind);
 
+/// Writes images with a finding, of one kind and region each, into `folder`/KIND/REGION: what the experts are examined on. They are of the
+/// test draw. What exists is left alone.
+void write_regions(const std::filesystem::path& folder, uint64_t seed, int64_t num_studies);
+
 /// Trains a byte-level BPE on `num_texts` studies' reports and questions and writes the tokenizer's files into `folder`.
 void train_tokenizer(const std::filesystem::path& folder, uint64_t seed, int64_t num_texts = 1800);
 

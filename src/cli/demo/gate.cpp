@@ -29,6 +29,7 @@ std::string class_map(const char* key, const fs::path& folder) {
 void write_gate_data(const fs::path& folder, uint64_t seed, const GateSizes& sizes) {
   write_kinds(folder / "data" / "kinds", seed, Split::kPairs, sizes.training);
   write_kinds(folder / "data" / "kinds-test", seed, Split::kTest, sizes.test);
+  write_regions(folder / "data" / "regions", seed, 2 * sizes.test * static_cast<int64_t>(kKinds.size()));  // every other has a finding
 }
 
 Stage make_gate_stage(const fs::path& folder, const std::vector<std::string>& class_names, const fs::path& image_processor, uint64_t seed,

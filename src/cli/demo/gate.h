@@ -14,7 +14,7 @@ struct GateSizes {
   int64_t training = 150, test = 60;
 };
 
-/// Writes `folder`/data/kinds/KIND and `folder`/data/kinds-test/KIND: the phantoms by kind.
+/// Writes `folder`/data/kinds/KIND and `folder`/data/kinds-test/KIND, the phantoms by kind, and `folder`/data/regions/KIND/REGION.
 void write_gate_data(const std::filesystem::path& folder, uint64_t seed, const GateSizes& sizes = {});
 
 /// The run that trains a narrow gate on them, from scratch, in about a minute on two cores. `class_names`: an expert's folder for each

@@ -2,13 +2,17 @@
 
 #include <fmt/format.h>
 
+#include <array>
+#include <utility>
 #include <vector>
 
+#include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "checkpoint/safetensors.h"
 #include "cli/demo/random.h"
 #include "models/language/causal_lm.h"
+#include "models/model_folder.h"
 #include "text/tokenizer.h"
 
 namespace multimeditron::demo {
@@ -48,31 +52,55 @@ void draw(std::vector<float>& values, double deviation, Random& random) {
 
 }  // namespace
 
-void write_language_model(const fs::path& folder, uint64_t seed) {
+void write_language_model(const fs::path& folder, const std::string& model_type, uint64_t seed) {
   const Tokenizer tokenizer = Tokenizer::load(folder);
-  const Json json = {{"architectures", {"Qwen3ForCausalLM"}},
-                     {"model_type", "qwen3"},
-                     {"vocab_size", tokenizer.size()},
-                     {"hidden_size", kHiddenSize},
-                     {"intermediate_size", 3 * kHiddenSize},
-                     {"num_hidden_layers", 2},
-                     {"num_attention_heads", 4},
-                     {"num_key_value_heads", 2},
-                     {"head_dim", 32},
-                     {"max_position_embeddings", 1024},
-                     {"rms_norm_eps", 1e-6},
-                     {"rope_theta", 10000.0},
-                     {"tie_word_embeddings", true},
-                     {"hidden_act", "silu"},
-                     {"attention_bias", false},
-                     {"initializer_range", 0.02},
-                     {"torch_dtype", "float32"}};
+  const bool is_llama = model_type == "llama";
+  Json json = {{"architectures", {is_llama ? "LlamaForCausalLM" : "Qwen3ForCausalLM"}},
+               {"model_type", model_type},
+               {"vocab_size", tokenizer.size()},
+               {"hidden_size", kHiddenSize},
+               {"intermediate_size", 3 * kHiddenSize},
+               {"num_hidden_layers", 2},
+               {"num_attention_heads", 4},
+               {"num_key_value_heads", 2},
+               {"head_dim", 32},
+               {"max_position_embeddings", 1024},
+               {"rms_norm_eps", 1e-6},
+               {"rope_theta", 10000.0},
+               {"tie_word_embeddings", !is_llama},
+               {"hidden_act", "silu"},
+               {"attention_bias", false},
+               {"initializer_range", 0.02},
+               {"torch_dtype", "float32"}};
+  if (is_llama) {
+    json["rope_scaling"] = {{"rope_type", "llama3"},
+                            {"factor", 8.0},
+                            {"low_freq_factor", 1.0},
+                            {"high_freq_factor", 4.0},
+                            {"original_max_position_embeddings", 256}};
+  }
   CausalLm llm(read_decoder_config(json, (folder / "config.json").string()));
   Random random(derive_seed(seed, kLanguageModel, 0));
   write_weights(folder, llm, "", [&](const std::string&, const Parameter&, std::vector<float>& values) {
     draw(values, llm.config().initializer_range, random);
   });
   write_json(folder / "config.json", json);
+}
+
+LanguageModel read_language_model(const std::string& name) {
+  const fs::path folder = find_model_folder(name, fs::current_path(), "--llm");
+  const DecoderConfig config = read_decoder_config(read_json(folder / "config.json"), (folder / "config.json").string());
+  const Tokenizer tokenizer = Tokenizer::load(folder);
+  constexpr std::array kFormats = {std::pair("<|im_start|>", "qwen3"), std::pair("<|start_header_id|>", "llama"),
+                                   std::pair("<|assistant_start|>", "apertus"), std::pair("<SPECIAL_67>", "apertus")};
+  for (const auto& [token, type] : kFormats) {
+    if (tokenizer.has_chat_template() && tokenizer.token_id(token)) return {fs::absolute(folder), config.hidden_size, type};
+  }
+  throw UserError(
+      "the language model's chat format is not known",
+      {.where = folder.string(),
+       .found = tokenizer.has_chat_template() ? "none of the tokens that open a turn in ChatML, Llama 3 or Apertus" : "no chat template",
+       .fix = "take an instruction-tuned model: SmolLM2-Instruct, Qwen3, Llama 3.2 Instruct"});
 }
 
 void write_clip(const fs::path& folder, const fs::path& tokenizer_folder) {

@@ -16,6 +16,13 @@ struct Stage {
   std::string yaml;                   ///< the recipe's text
 };
 
+/// The language model that stages begin with.
+struct LanguageModel {
+  std::filesystem::path folder;
+  int64_t hidden_size = 0;
+  std::string tokenizer_type;  ///< the recipes' key
+};
+
 /// A mixture of the cookbook, `recipes/sft/moe/FUSION/PROJECTORS`.
 struct Mixture {
   std::string fusion_method;  ///< cross_attn, weighted_average, sequence_append
@@ -40,5 +47,11 @@ std::vector<Stage> make_mixture_stages(const std::filesystem::path& folder, cons
 ///   end2end    END2END: language model and projector learn to answer questions on images
 /// `quick`: a twentieth of the steps.
 std::vector<Stage> make_stages(const std::filesystem::path& folder, uint64_t seed, bool quick);
+
+/// The runs of a demo that teaches a trained language model of the user's:
+///   vision, warmup                     as above
+///   alignment-small, end2end-small     the two stages with the demo's own language model, to compare with
+///   alignment, end2end                 the two stages with `llm`, which needs fewer steps
+std::vector<Stage> make_llm_stages(const std::filesystem::path& folder, const LanguageModel& llm, uint64_t seed, bool quick);
 
 }  // namespace multimeditron::demo

@@ -19,6 +19,11 @@ std::vector<Level> balanced(const std::array<Level, n>& levels, int64_t count, R
 
 using Place = std::pair<Region, Side>;
 
+constexpr std::array kCtRegions{Region::kLiver, Region::kSpleen, Region::kKidney};
+constexpr std::array kMriRegions{Region::kFrontalLobe, Region::kOccipitalLobe};
+constexpr std::array kUltrasoundRegions{Region::kNearField, Region::kFarField};
+constexpr std::array kXrayRegions{Region::kUpperLung, Region::kLowerLung};
+
 /// Where the findings of `count` images lie.
 std::vector<Place> places(Kind kind, int64_t count, Random& random) {
   if (kind == Kind::kCt) {
@@ -27,9 +32,7 @@ std::vector<Place> places(Kind kind, int64_t count, Random& random) {
                                               Place{Region::kKidney, Side::kLeft},  Place{Region::kKidney, Side::kRight}};
     return balanced(kPlaces, count, random);
   }
-  const std::array<Region, 2> regions = kind == Kind::kMri          ? std::array{Region::kFrontalLobe, Region::kOccipitalLobe}
-                                        : kind == Kind::kUltrasound ? std::array{Region::kNearField, Region::kFarField}
-                                                                    : std::array{Region::kUpperLung, Region::kLowerLung};
+  const std::array<Region, 2> regions = kind == Kind::kMri ? kMriRegions : kind == Kind::kUltrasound ? kUltrasoundRegions : kXrayRegions;
   const std::vector<Region> region = balanced(regions, count, random);
   const std::vector<Side> side = balanced(std::array{Side::kLeft, Side::kRight}, count, random);
   std::vector<Place> places;
@@ -61,6 +64,23 @@ Study make_study(uint64_t seed, Split split, int64_t index) {
   Random random(derive_seed(seed, kDesign + stream, static_cast<uint64_t>(block * num_kinds + kind)));
   return {kKinds[static_cast<size_t>(kind)], design(kKinds[static_cast<size_t>(kind)], random)[index % kStudiesPerBlock / num_kinds],
           derive_seed(seed, stream, static_cast<uint64_t>(index))};
+}
+
+std::vector<Region> regions_of(Kind kind) {
+  const auto listed = [](const auto& regions) { return std::vector<Region>(regions.begin(), regions.end()); };
+  switch (kind) {
+    case Kind::kCt:
+      return listed(kCtRegions);
+    case Kind::kMri:
+      return listed(kMriRegions);
+    case Kind::kUltrasound:
+      return listed(kUltrasoundRegions);
+    case Kind::kXray:
+      return listed(kXrayRegions);
+    case Kind::kDrawing:
+      break;
+  }
+  return {};
 }
 
 std::vector<Topic> topics_of(const Study& study) {

@@ -53,6 +53,10 @@ inline constexpr std::array<Topic, 7> kTopics = {Topic::kKind,  Topic::kFinding,
                                                  Topic::kCount, Topic::kOrgan,   Topic::kColour};
 const char* to_string(Topic topic);  // "kind of image", "finding", "side" ...
 
+const char* to_string(Region region);  // "liver", "upper lung" ...
+/// Where a kind of image can have a finding; nowhere in a drawing.
+std::vector<Region> regions_of(Kind kind);
+
 /// A question about an image, and its only right answer.
 struct Question {
   Topic topic;

@@ -60,9 +60,7 @@ const char* count(const Finding& finding) {
 }
 
 const char* region(const Finding& finding) {
-  constexpr std::array<const char*, 9> kRegions = {"liver",      "spleen",    "kidney",     "frontal lobe", "occipital lobe",
-                                                   "near field", "far field", "upper lung", "lower lung"};
-  return kRegions.at(static_cast<size_t>(finding.region));
+  return to_string(finding.region);
 }
 
 const char* shape(const Finding& finding) {
@@ -176,6 +174,12 @@ std::string answer(Topic topic, const Study& study) {
 const char* to_string(Topic topic) {
   constexpr std::array<const char*, 7> kNames = {"kind of image", "finding", "side", "size", "count", "organ", "colour"};
   return kNames.at(static_cast<size_t>(topic));
+}
+
+const char* to_string(Region region) {
+  constexpr std::array<const char*, 9> kNames = {"liver",      "spleen",    "kidney",     "frontal lobe", "occipital lobe",
+                                                 "near field", "far field", "upper lung", "lower lung"};
+  return kNames.at(static_cast<size_t>(region));
 }
 
 std::string caption(const Study& study, Random& random) {

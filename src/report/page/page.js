@@ -686,11 +686,10 @@ function drawEvents() {
         el("td", null, event.event), el("td", null, words(event))))))));
 }
 
-// ---- Gates
+// ---- Classifiers: gates, and experts by the names of classes
 
 /** A row a class, a column for each class that its images were taken for. */
-function confusionTable(gate, draw) {
-  const classes = gate.classes, {confusion, accuracy, images: total, per_class: rows} = gate[draw];
+function confusionTable(classes, draw, {confusion, accuracy, images: total, per_class: rows}) {
   return el("div", {class: "scroll"}, el("table", {class: "confusion"},
     el("caption", null, draw + ": " + percent(100 * accuracy) + " % of " + plural(total, "image") + " right"),
     el("thead", null, el("tr", null, el("th", {scope: "col"}, "is \\ taken for"), classes.map((name) => el("th", {scope: "col", class: "number"}, name)),
@@ -707,9 +706,29 @@ function drawGates() {
   for (const run of gates) {
     guarded("the gate of " + run.name, node, () => {
       node.append(el("h3", null, run.name, el("small", null, " the gate of epoch " + count(run.gate.epoch))),
-        ...["validation", "test"].filter((draw) => run.gate[draw]).map((draw) => confusionTable(run.gate, draw)));
+        ...["validation", "test"].filter((draw) => run.gate[draw]).map((draw) => confusionTable(run.gate.classes, draw, run.gate[draw])));
     });
   }
+}
+
+/** How well each CLIP knows images by words: a row a run of train-expert, below it which classes it takes for which. */
+function drawExperts() {
+  const experts = runs.map((run) => ({run, found: run.zero_shot, pairs: run.events.findLast((event) => event.event === "retrieval")}))
+    .filter(({found, pairs}) => Array.isArray(found.classes) || pairs);
+  if (!experts.length) return;
+  const share = (value) => el("td", {class: "number"}, isNumber(value) ? percent(100 * value) + " %" : "–");
+  const node = section("experts", "Experts");
+  guarded("the experts", node, () => {
+    node.append(el("div", {class: "scroll"}, el("table", null,
+      el("thead", null, el("tr", null, ["run", "zero-shot", "by chance", "classes", "caption found", "among five", "image found", "among five"]
+        .map((name, i) => el("th", {scope: "col", class: i ? "number" : null}, name)))),
+      el("tbody", null, experts.map(({run, found, pairs}) => el("tr", null, el("th", {scope: "row"}, run.name), share(found.accuracy),
+        share(found.classes ? 1 / found.classes.length : null), el("td", {class: "number"}, found.classes ? count(found.classes.length) : "–"),
+        ["image_to_text_r1", "image_to_text_r5", "text_to_image_r1", "text_to_image_r5"].map((key) => share(pairs ? pairs[key] : null))))))),
+      el("p", {class: "note"}, "Zero-shot: images taken for the class whose text is the most similar. Found: of the pairs held out, the right caption of an image, and the right image of a caption."),
+      ...experts.filter(({found}) => found.classes).map(({run, found}) => el("details", null,
+        el("summary", null, run.name, el("small", null, found.templates.join(" | "))), confusionTable(found.classes, "zero-shot", found))));
+  });
 }
 
 // ---- Phases
@@ -798,7 +817,7 @@ function drawNav() {
 
 main.replaceChildren();
 for (const [what, draw] of Object.entries({"the head": drawHead, "accuracy": drawAccuracy, "samples": drawSamples, "attention": drawAttention,
-  "gates": drawGates, "training": drawCurves, "time and memory": drawPhases, "data": drawData, "recipes": drawRecipes})) guarded(what, main, draw);
+  "experts": drawExperts, "gates": drawGates, "training": drawCurves, "time and memory": drawPhases, "data": drawData, "recipes": drawRecipes})) guarded(what, main, draw);
 main.append(el("footer", {class: "last"}, "Made by ", el("code", null, "multimeditron report"), " on " + day(data.date),
   ". One file, which needs no network. Research software: what its models say is no diagnosis. Charts: uPlot (MIT)."));
 drawNav();
