@@ -1,8 +1,8 @@
 #include "data/arrow_rows.h"
 
 #include <fmt/format.h>
-#include <algorithm>
 
+#include <algorithm>
 #include <string_view>
 
 #include "base/error.h"

@@ -175,7 +175,9 @@ class GateValidator {
       if (entry.value.kind == Node::Kind::kScalar && !entry.value.unusable) {
         names.push_back(entry.value.text);
       } else if (!entry.value.unusable) {
-        read_scalar({.name = entry.key, .type = FieldType::kStrings}, entry.value, below, reader_, names);
+        std::vector<std::string> more;
+        read_scalar({.name = entry.key, .type = FieldType::kStrings}, entry.value, below, reader_, more);
+        names.insert(names.end(), more.begin(), more.end());
       }
       if (entry.value.unusable) unread_ = true;
     }

@@ -238,6 +238,7 @@ void read_scalar(const FieldInfo& info, const Node& node, const std::string& pat
     report_type(info, node, path, reader);
     return;
   }
+  out.clear();  // of the default
   for (size_t i = 0; i < node.items.size(); ++i) {
     const std::string item_path = fmt::format("{}.{}", path, i);
     reader.seen(item_path, node.items[i].origin);
