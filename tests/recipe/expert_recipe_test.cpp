@@ -33,7 +33,7 @@ TEST(ExpertRecipe, ClassesKeepTheFilesOrder) {
   EXPECT_EQ(recipe.zero_shot_class_map, (std::vector<std::vector<std::string>>{{"data/upper"}, {"data/lower", "data/more"}}));
   EXPECT_EQ(recipe.zero_shot_templates, (std::vector<std::string>{"a photo of {}."}));
   EXPECT_EQ(load_expert({"zero_shot_templates=[]"}).zero_shot_templates, recipe.zero_shot_templates);
-  EXPECT_EQ(load_expert({"zero_shot_templates=[\"{}\", a {}]"}).zero_shot_templates, (std::vector<std::string>{"{}", "a {}"}));
+  EXPECT_EQ(load_expert({"zero_shot_templates=[\"{}\", \"a {}\"]"}).zero_shot_templates, (std::vector<std::string>{"{}", "a {}"}));
   const TemporaryFolder folder;  // what a run writes down reads as the same
   const ExpertRecipe again = load_expert_recipe(write(folder, "expert.yaml", recipe.effective_yaml), {});
   EXPECT_EQ(again.zero_shot_classes, recipe.zero_shot_classes);

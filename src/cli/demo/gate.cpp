@@ -11,16 +11,9 @@ namespace fs = std::filesystem;
 
 constexpr const char* kTitle = "gate: a small network learns to tell the kinds of images apart";
 
-/// A string as YAML takes it, whatever characters a path has.
-std::string quoted(const std::string& text) {
-  std::string result = "'";
-  for (const char c : text) result += c == '\'' ? "''" : std::string(1, c);
-  return result + "'";
-}
-
 std::string class_map(const char* key, const fs::path& folder) {
   std::string yaml = fmt::format("{}:\n", key);
-  for (size_t i = 0; i < kKinds.size(); ++i) yaml += fmt::format("  {}: {}\n", i, quoted((folder / folder_of(kKinds[i])).string()));
+  for (size_t i = 0; i < kKinds.size(); ++i) yaml += fmt::format("  {}: {}\n", i, quoted(folder / folder_of(kKinds[i])));
   return yaml;
 }
 
@@ -41,8 +34,8 @@ Stage make_gate_stage(const fs::path& folder, const std::vector<std::string>& cl
               .run = folder / "runs" / "gate",
               .yaml = {}};
   stage.yaml = fmt::format("# Written by `multimeditron demo`. {}\nnum_classes: {}\ntop_k: 1\nimage_processor_path: {}\nclass_names:\n",
-                           kTitle, kKinds.size(), quoted(image_processor.string()));
-  for (const std::string& name : class_names) stage.yaml += fmt::format("- {}\n", quoted(name));
+                           kTitle, kKinds.size(), quoted(image_processor));
+  for (const std::string& name : class_names) stage.yaml += fmt::format("- {}\n", quoted(fs::path(name)));
   stage.yaml += "class_labels: [CT, MRI, ultrasound, X-ray, drawing]\n";
   stage.yaml += class_map("dataset_class_map", folder / "data" / "kinds");
   stage.yaml += class_map("test_dataset_class_map", folder / "data" / "kinds-test");
@@ -62,7 +55,7 @@ Stage make_gate_stage(const fs::path& folder, const std::vector<std::string>& cl
       "warmup_epochs: 1\n"
       "save_every_n_epochs: 4\n"
       "output_dir: {}\n",
-      seed, quick ? 2 : 8, quoted(stage.run.string()));
+      seed, quick ? 2 : 8, quoted(stage.run));
   return stage;
 }
 

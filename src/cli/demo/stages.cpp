@@ -79,13 +79,6 @@ bool is_expert(const Course& course) {
   return course.training_mode[0] == '\0';
 }
 
-/// A string as YAML takes it, whatever characters a path has.
-std::string quoted(const fs::path& path) {
-  std::string text = "'";
-  for (const char c : path.string()) text += c == '\'' ? "''" : std::string(1, c);
-  return text + "'";
-}
-
 /// The generalist tells the kinds apart, by what captions call them.
 std::string zero_shot_of_kinds(const fs::path& folder) {
   constexpr std::array kNames = {"Abdominal CT", "Brain MRI", "Ultrasound scan", "Chest X-ray", "Drawing"};
@@ -170,6 +163,12 @@ Stage make_stage(const fs::path& folder, const Course& course, const std::string
 }
 
 }  // namespace
+
+std::string quoted(const fs::path& path) {
+  std::string text = "'";
+  for (const char c : path.string()) text += c == '\'' ? "''" : std::string(1, c);
+  return text + "'";
+}
 
 std::vector<Stage> make_stages(const fs::path& folder, uint64_t seed, bool quick) {
   const Course vision = scaled(kVision, quick), warmup = scaled(kWarmup, quick), alignment = scaled(kAlignment, quick),

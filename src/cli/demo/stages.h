@@ -16,6 +16,9 @@ struct Stage {
   std::string yaml;                   ///< the recipe's text
 };
 
+/// A path as YAML takes it, whatever characters it has.
+std::string quoted(const std::filesystem::path& path);
+
 /// The language model that stages begin with.
 struct LanguageModel {
   std::filesystem::path folder;
