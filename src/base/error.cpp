@@ -1,5 +1,7 @@
 #include "base/error.h"
 
+#include <algorithm>
+
 namespace multimeditron {
 namespace {
 
@@ -11,10 +13,11 @@ std::string render(const std::string& message, const UserError::Details& details
   return text;
 }
 
-std::string join(const std::vector<UserError>& errors) {
+std::string join(const std::vector<UserError>& errors, size_t shown) {
   if (errors.size() == 1) return errors.front().what();
   std::string text = std::to_string(errors.size()) + " mistakes";
-  for (const UserError& error : errors) text += "\n- " + std::string(error.what());
+  for (size_t i = 0; i < std::min(shown, errors.size()); ++i) text += "\n- " + std::string(errors[i].what());
+  if (errors.size() > shown) text += "\n- and " + std::to_string(errors.size() - shown) + " more";
   return text;
 }
 
@@ -29,6 +32,6 @@ UserError UserError::at(const std::string& where) const {
   return UserError(message_, details);
 }
 
-UserErrors::UserErrors(std::vector<UserError> errors) : UserError(join(errors)), errors_(std::move(errors)) {}
+UserErrors::UserErrors(std::vector<UserError> errors, size_t shown) : UserError(join(errors, shown)), errors_(std::move(errors)) {}
 
 }  // namespace multimeditron

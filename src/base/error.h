@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <string>
 #include <vector>
@@ -32,10 +34,13 @@ class UserError : public std::exception {
   std::string text_;
 };
 
-/// Several mistakes found in one pass (a recipe's); `what()` lists them all, in order.
+/// Of a weights file that does not fit, where every tensor may be a mistake.
+inline constexpr size_t kShownErrors = 5;
+
+/// Several mistakes found in one pass (a recipe's); `what()` lists them in order, the first `shown` of them.
 class UserErrors : public UserError {
  public:
-  explicit UserErrors(std::vector<UserError> errors);
+  explicit UserErrors(std::vector<UserError> errors, size_t shown = SIZE_MAX);
   const std::vector<UserError>& errors() const { return errors_; }
 
  private:

@@ -268,7 +268,7 @@ void Pickle::storage() {
                      is(0, Kind::kString) && at(parts[0]).text == "storage" && is(1, Kind::kStorageClass) && is(2, Kind::kString) &&
                      is(4, Kind::kInteger) && at(parts[4]).integer >= 0;
   if (!known) malformed("a storage that is not described as torch describes it");
-  push({.kind = Kind::kStorage, .dtype = at(parts[1]).dtype, .integer = at(parts[4]).integer, .text = at(parts[2]).text});
+  push({.kind = Kind::kStorage, .dtype = at(parts[1]).dtype, .integer = at(parts[4]).integer, .items = {parts[2]}});
 }
 
 /// (storage, offset, shape, stride, requires_grad, hooks[, metadata])
@@ -287,6 +287,8 @@ void Pickle::tensor(const std::vector<uint32_t>& arguments) {
   value.shape = sizes(arguments[2]);
   value.stride = sizes(arguments[3]);
   if (at(arguments[1]).kind != Kind::kInteger || value.integer < 0) malformed("a tensor's offset that is none");
+  num_dimensions_ += value.shape.size();
+  if (num_dimensions_ > kMaxValues) malformed(fmt::format("tensors of more than {} dimensions in all", kMaxValues));
   if (value.shape.size() != value.stride.size()) malformed("a tensor of as many strides as it has dimensions was expected");
   push(std::move(value));
 }
@@ -321,6 +323,7 @@ std::vector<uint32_t> Pickle::pop_to_mark() {
 
 void Pickle::memorise(uint64_t number) {
   if (stack_.empty()) malformed("a value taken where there is none");
+  if (memo_.size() >= kMaxValues) malformed(fmt::format("more than {} values kept", kMaxValues));
   memo_[number] = stack_.back();
 }
 

@@ -24,8 +24,8 @@ class Pickle {
     Kind kind = Kind::kNone;
     DType dtype = DType::kF32;    ///< kStorageClass, kStorage
     int64_t integer = 0;          ///< kBool, kInteger; kFunction: which; kStorage: its number of elements; kTensor: offset in its storage
-    std::string text;             ///< kString; kStorage: its key; an integer of more than 64 bits: its little-endian bytes
-    std::vector<uint32_t> items;  ///< kTuple, kList; kDict: key, value, key, value ...; kTensor: its storage
+    std::string text;             ///< kString; an integer of more than 64 bits: its little-endian bytes
+    std::vector<uint32_t> items;  ///< kTuple, kList; kDict: key, value, key, value ...; kStorage: its key; kTensor: its storage
     std::vector<int64_t> shape, stride;  ///< kTensor
   };
 
@@ -33,6 +33,7 @@ class Pickle {
   /// without the file's name for what is truncated, malformed, or not part of tensors.
   uint32_t run(std::span<const std::byte> bytes, size_t& position);
   const Value& at(uint32_t number) const { return values_[number]; }
+  const std::string& key_of(const Value& storage) const { return at(storage.items[0]).text; }
   std::span<const Value> values() const { return values_; }
   static const char* to_string(Kind kind);
 
@@ -59,7 +60,7 @@ class Pickle {
   std::string line();
 
   std::span<const std::byte> bytes_;
-  size_t position_ = 0, operation_ = 0;
+  size_t position_ = 0, operation_ = 0, num_dimensions_ = 0;
   std::vector<Value> values_;
   std::vector<uint32_t> stack_;
   std::vector<size_t> marks_;

@@ -124,7 +124,7 @@ void TorchFileReader::open_old() {
   const std::span<const std::byte> bytes = file_.bytes();
   Pickle pickle;
   size_t position = 0;
-  const auto run = [&] { return pickle.run(bytes, position); };
+  const auto run = [&] { return pickle.run(bytes.first(std::min(bytes.size(), position + kMaxPickleBytes)), position); };
   if (pickle.at(run()).text != kOldMagic) malformed("beginning of the file", "a pickle that torch.save did not write");
   if (pickle.at(run()).integer != kOldProtocol) malformed("beginning of the file", "a protocol of torch.save other than 1001");
   const Pickle::Value& system = pickle.at(run());
@@ -132,16 +132,14 @@ void TorchFileReader::open_old() {
     if (pickle.at(system.items[i]).text == "little_endian" && pickle.at(system.items[i + 1]).integer == 0)
       malformed("beginning of the file", "big-endian numbers");
   }
-  const size_t pickle_begin = position;
   const uint32_t root = run();
-  if (position - pickle_begin > kMaxPickleBytes) malformed("pickle", fmt::format("more than {} bytes", kMaxPickleBytes));
   std::vector<std::string> keys;
   const Pickle::Value& list = pickle.at(run());
   for (const uint32_t item : list.items) keys.push_back(pickle.at(item).text);
 
   std::map<std::string, const Pickle::Value*> described;
   for (const Pickle::Value& value : pickle.values()) {
-    if (value.kind == Pickle::Kind::kStorage) described.emplace(value.text, &value);
+    if (value.kind == Pickle::Kind::kStorage) described.emplace(pickle.key_of(value), &value);
   }
   Storages storages;
   for (const std::string& key : keys) {
@@ -192,8 +190,9 @@ void TorchFileReader::add_all(const Pickle& pickle, uint32_t root, const Storage
 void TorchFileReader::add(const std::string& name, const Pickle& pickle, const Pickle::Value& tensor, const Storages& storages) {
   const std::string where = "tensor " + shown(name);
   const Pickle::Value& storage = pickle.at(tensor.items[0]);
-  const auto entry = storages.find(storage.text);
-  if (entry == storages.end()) malformed(where, "no storage " + shown(storage.text));
+  const std::string& key = pickle.key_of(storage);
+  const auto entry = storages.find(key);
+  if (entry == storages.end()) malformed(where, "no storage " + shown(key));
   const size_t width = size_of(tensor.dtype);
   const std::span<const std::byte> bytes = entry->second;
   if (bytes.size() / width != static_cast<uint64_t>(storage.integer) || bytes.size() % width != 0)

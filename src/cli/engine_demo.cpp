@@ -46,7 +46,7 @@ class Demo {
     phase("data", "drawing phantom images and what is to be said about them", "", "data", [&, this] {
       const demo::DataSetSizes sizes = command_.quick ? kQuickSizes : demo::DataSetSizes{};
       demo::write_data_sets(folder_ / "data", seed_, sizes);
-      if (has_mixture) demo::write_gate_data(folder_, seed_, command_.quick ? kQuickKinds : demo::GateSizes{.training = 480, .test = 60});
+      if (has_mixture) demo::write_gate_data(folder_, seed_, command_.quick ? kQuickKinds : demo::GateSizes{});
       return Json{{"images", sizes.pairs + sizes.captions + sizes.instructions + sizes.test_images}};
     });
     phase("models", "a tokenizer, trained on the reports, and models with random weights", "", "models", [this] { return make_models(); });
@@ -73,22 +73,29 @@ class Demo {
     std::fflush(stdout);
   }
 
+  static std::string described(int64_t seed, bool quick, const std::string& recipe, const std::string& llm) {
+    return fmt::format("seed {}{}{}{}", seed, quick ? ", --quick" : "", recipe.empty() ? "" : ", --recipe " + recipe,
+                       llm.empty() ? "" : ", --llm " + llm);
+  }
+
+  /// Reads the record of an earlier launch and says what was asked for then.
+  std::string described_record(const fs::path& mark) {
+    try {
+      record_ = read_json(mark);
+      for (const Json& phase : record_.at("phases")) phase.at("name").get<std::string>();
+      return described(record_.value("seed", int64_t{-1}), record_.value("quick", false), record_.value("recipe", std::string()),
+                       record_.value("llm", std::string()));
+    } catch (const Json::exception& error) {
+      throw UserError("the demo's record cannot be read",
+                      {mark.string(), error.what(), "undo the edit of this file, or choose another folder with --output"});
+    }
+  }
+
   /// The folder is a demo's of this seed, or empty: nothing of somebody else's is written over.
   void take_folder() {
     const fs::path mark = folder_ / "demo.json";
     if (fs::exists(mark)) {
-      record_ = read_json(mark);
-      if (!record_.is_object() || !record_.contains("phases") || !record_["phases"].is_array()) {
-        throw UserError("the demo's record cannot be read",
-                        {mark.string(), "no list of phases", "undo the edit of this file, or choose another folder with --output"});
-      }
-      const auto described = [](int64_t seed, bool quick, const std::string& recipe, const std::string& llm) {
-        return fmt::format("seed {}{}{}{}", seed, quick ? ", --quick" : "", recipe.empty() ? "" : ", --recipe " + recipe,
-                           llm.empty() ? "" : ", --llm " + llm);
-      };
-      const std::string found = described(record_.value("seed", int64_t{-1}), record_.value("quick", false),
-                                          record_.value("recipe", std::string()), record_.value("llm", std::string()));
-      const std::string asked = described(command_.seed, command_.quick, command_.recipe, command_.llm);
+      const std::string found = described_record(mark), asked = described(command_.seed, command_.quick, command_.recipe, command_.llm);
       if (found == asked) return;
       throw UserError("this folder holds another demo",
                       {folder_.string(), fmt::format("{} where {} was asked for", found, asked), "choose another folder with --output"});

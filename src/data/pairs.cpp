@@ -7,23 +7,22 @@
 
 namespace multimeditron {
 
-std::vector<int64_t> caption_ids(const Tokenizer& tokenizer, const std::string& caption, int64_t eos_token_id, int64_t max_length) {
+std::vector<int64_t> caption_ids(const Tokenizer& tokenizer, const std::string& caption, const CaptionRule& rule) {
   std::vector<int64_t> ids = tokenizer.encode(caption, /*add_special_tokens=*/true);
-  if (!ids.empty() && ids.back() == eos_token_id) ids.pop_back();
-  ids.resize(std::min<size_t>(ids.size(), static_cast<size_t>(max_length - 1)));
-  ids.push_back(eos_token_id);
+  if (!ids.empty() && ids.back() == rule.eos_token_id) ids.pop_back();
+  ids.resize(std::min<size_t>(ids.size(), static_cast<size_t>(rule.max_length - 1)));
+  ids.push_back(rule.eos_token_id);
   return ids;
 }
 
 PairBuilder::PairBuilder(const Dataset& dataset, const Tokenizer& tokenizer, std::vector<LoaderSpec> loaders, ImageProcessor processor,
-                         std::string attachment_token, int64_t eos_token_id, int64_t max_length)
+                         std::string attachment_token, CaptionRule rule)
     : dataset_(dataset),
       tokenizer_(tokenizer),
       loaders_(std::move(loaders)),
       processor_(std::move(processor)),
       attachment_token_(std::move(attachment_token)),
-      eos_token_id_(eos_token_id),
-      max_length_(max_length) {}
+      rule_(rule) {}
 
 std::string PairBuilder::caption(const Row& row) const {
   std::string caption;
@@ -56,7 +55,7 @@ Sample PairBuilder::build(int64_t index) const {
     if (text.find_first_not_of(" \t\r\n") == std::string::npos)
       throw UserError("a pair has no caption", {.fix = "give the row a `text`, or a conversation with an answer"});
     Sample sample{.index = index, .text = {}, .images = {}};
-    sample.text.input_ids = caption_ids(tokenizer_, text, eos_token_id_, max_length_);
+    sample.text.input_ids = caption_ids(tokenizer_, text, rule_);
     const std::string bytes = load_attachment(row.modalities[0], loaders_, dataset_.folder(index));
     const RgbImage image = decode_image(std::as_bytes(std::span(bytes.data(), bytes.size())));
     sample.images.push_back({image.width, image.height, 0, processor_(image)});

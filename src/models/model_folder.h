@@ -8,5 +8,9 @@ namespace multimeditron {
 /// The folder of a model that a recipe names: a path or hub id, looked for as base/hub.h says; a run's folder stands for its newest whole
 /// checkpoint. `key`: the recipe's key, for the message. Throws UserError.
 std::filesystem::path find_model_folder(const std::string& name, const std::filesystem::path& relative_to, const std::string& key);
+/// The same for a gate: of a run of `train-gate`, the best of its epochs.
+std::filesystem::path find_gate_folder(const std::string& name, const std::filesystem::path& relative_to, const std::string& key);
+/// `folder`, or the best gate in it where it is a run's.
+std::filesystem::path best_gate(const std::filesystem::path& folder);
 
 }  // namespace multimeditron

@@ -16,8 +16,10 @@ Field<ExpertRecipe> zero_shot_field() {
   Field<ExpertRecipe> result;
   result.info = {.name = "zero_shot_class_map",
                  .type = FieldType::kMap,
-                 .help = "Images by class, at least two classes: how many the trained CLIP recognises by the classes' names"};
+                 .help = "Images by class, at least two classes: how many the trained CLIP recognises by the classes' names",
+                 .nullable = true};
   result.read = [](const FieldInfo& info, const Node& node, const std::string& path, Reader& reader, ExpertRecipe& out) {
+    if (node.kind == Node::Kind::kNull) return;
     if (node.kind != Node::Kind::kMap) return report_type(info, node, path, reader);
     for (const Node::Entry& entry : node.entries) {
       std::vector<std::string> names;

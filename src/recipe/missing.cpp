@@ -48,6 +48,7 @@ std::vector<std::string> missing_parts(const Recipe& recipe) {
       search.look_for(key("clip_name"), modality.clip_name);
       for (size_t e = 0; e < modality.expert_clip_names.size(); ++e)
         search.look_for(fmt::format("{}.{}", key("expert_clip_names"), e), modality.expert_clip_names[e]);
+      search.look_for(key("image_processor"), modality.image_processor);
       search.look_for(key("gating_path"), modality.gating_path);
     }
   }
@@ -67,7 +68,8 @@ std::vector<std::string> missing_parts(const ExpertRecipe& recipe) {
 
 std::vector<std::string> missing_parts(const GateRecipe& recipe) {
   Search search(recipe.file);
-  search.look_for("image_processor_path", recipe.image_processor_path);
+  if (recipe.normalisation == "image_processor") search.look_for("image_processor_path", recipe.image_processor_path);
+  search.look_for("resume_from", recipe.resume_from);
   search.look_for("pretrained_backbone", recipe.pretrained_backbone);
   for (const auto& [key, map] :
        {std::pair("dataset_class_map", &recipe.dataset_class_map), {"test_dataset_class_map", &recipe.test_dataset_class_map}}) {

@@ -1,20 +1,15 @@
 #include "training/expert_trainer.h"
 
 #include <ATen/Parallel.h>
-#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/full.h>
-#include <ATen/ops/stack.h>
-#include <ATen/ops/tensor.h>
 #include <fmt/format.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <map>
-#include <numeric>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -22,16 +17,16 @@
 #include "base/process.h"
 #include "base/signals.h"
 #include "data/image_loader.h"
-#include "data/labelled_images.h"
 #include "data/pairs.h"
 #include "data/sampler.h"
 #include "models/graph.h"
 #include "models/model_folder.h"
 #include "models/vision/clip_model.h"
 #include "text/tokenizer.h"
-#include "training/classification.h"
+#include "training/clip_batches.h"
 #include "training/loop.h"
 #include "training/retrieval.h"
+#include "training/zero_shot.h"
 
 namespace multimeditron {
 namespace {
@@ -48,36 +43,14 @@ double seconds_since(Clock::time_point start) {
 
 /// Pairs as the towers take them.
 struct PairBatch {
-  at::Tensor pixel_values;     ///< [N, 3, H, W]
-  at::Tensor input_ids, ends;  ///< [N, L], [N]
+  at::Tensor pixel_values;  ///< [N, 3, H, W]
+  TextBatch texts;
 };
 
-/// [N, 3, H, W]
-at::Tensor pixels_of(std::span<const Sample> samples, const ClipModel& model) {
-  const int64_t side = model.vision().config().image_size;
-  const at::Tensor result = at::empty({static_cast<int64_t>(samples.size()), 3, side, side}, at::kFloat);
-  auto* pixels = result.mutable_data_ptr<float>();
-  for (const Sample& sample : samples) {
-    pixels = std::copy(sample.images[0].pixel_values.begin(), sample.images[0].pixel_values.end(), pixels);
-  }
-  return result;
-}
-
 PairBatch collate(std::span<const Sample> samples, const ClipModel& model) {
-  const auto count = static_cast<int64_t>(samples.size());
-  size_t longest = 0;
-  for (const Sample& sample : samples) longest = std::max(longest, sample.text.input_ids.size());
-  PairBatch batch{.pixel_values = pixels_of(samples, model),
-                  .input_ids = at::full({count, static_cast<int64_t>(longest)}, 0, at::kLong),
-                  .ends = at::empty({count}, at::kLong)};
-  auto* ids = batch.input_ids.mutable_data_ptr<int64_t>();
-  auto* ends = batch.ends.mutable_data_ptr<int64_t>();
-  for (const Sample& sample : samples) {
-    std::copy(sample.text.input_ids.begin(), sample.text.input_ids.end(), ids);
-    ids += longest;
-    *ends++ = model.text().config().end_of(sample.text.input_ids);
-  }
-  return batch;
+  std::vector<std::vector<int64_t>> ids;
+  for (const Sample& sample : samples) ids.push_back(sample.text.input_ids);
+  return {.pixel_values = stack_pixels(samples, model), .texts = stack_texts(ids, model)};
 }
 
 struct Embeddings {
@@ -85,7 +58,7 @@ struct Embeddings {
 };
 
 Embeddings embed(const ClipModel& model, const PairBatch& batch) {
-  return {model.embed_images(batch.pixel_values), model.embed_texts(batch.input_ids, batch.ends)};
+  return {model.embed_images(batch.pixel_values), model.embed_texts(batch.texts.input_ids, batch.texts.ends)};
 }
 
 class ExpertTrainer {
@@ -93,6 +66,7 @@ class ExpertTrainer {
   ExpertTrainer(const ExpertRecipe& recipe, RunFolder& folder, OutputMode output)
       : recipe_(recipe), arguments_(recipe.training_args), folder_(folder), progress_(output), log_(recipe.training_args) {}
   void run();
+  void examine_finished();
 
  private:
   void load();
@@ -103,9 +77,8 @@ class ExpertTrainer {
   double accumulate_gradients(std::span<const Sample> samples);
   void save_model(const fs::path& checkpoint) const;
   std::optional<Retrieval> retrieval();
-  at::Tensor class_embeddings() const;
-  void open_zero_shot_images();
-  Classification zero_shot() const;
+  void examine_zero_shot(std::vector<std::pair<std::string, std::string>>& rows);
+  void settle_captions();
   void show_header();
   int64_t pairs_per_step() const { return arguments_.per_device_train_batch_size * arguments_.gradient_accumulation_steps; }
 
@@ -120,8 +93,8 @@ class ExpertTrainer {
   std::unique_ptr<ClipModel> model_;
   std::unique_ptr<Dataset> dataset_;
   std::unique_ptr<PairBuilder> builder_;
-  std::unique_ptr<LabelledImages> zero_shot_images_;
-  int64_t eos_token_id_ = 0, max_text_length_ = 0;
+  CaptionRule caption_rule_;
+  std::optional<ZeroShot> zero_shot_;
   std::vector<int64_t> held_out_, trained_on_;  // rows
   std::optional<Sampler> sampler_;
   std::optional<StepPlan> plan_;
@@ -189,9 +162,8 @@ void ExpertTrainer::load() {
   }
 }
 
-void ExpertTrainer::load_data() {
-  require_image_folders(recipe_.loaders, recipe_.file);
-  dataset_ = open_datasets(recipe_.datasets, recipe_.file);
+/// How captions become tokens of this text tower.
+void ExpertTrainer::settle_captions() {
   const ClipTextConfig& text = model_->text().config();
   // Old configs say 2, which is no end of text; the tokenizer knows better.
   const std::optional<int64_t> eos = text.eos_token_id > 2 ? text.eos_token_id : tokenizer_->eos_token_id();
@@ -200,11 +172,16 @@ void ExpertTrainer::load_data() {
                     {.where = source_.string(), .fix = "set `text_config.eos_token_id` in config.json to the tokenizer's"});
   }
   const int64_t positions = text.max_position_embeddings;
-  eos_token_id_ = *eos;
-  max_text_length_ = recipe_.max_text_length > 0 ? std::min(recipe_.max_text_length, positions) : positions;
-  builder_ = std::make_unique<PairBuilder>(*dataset_, *tokenizer_, recipe_.loaders, *processor_, recipe_.attachment_token, eos_token_id_,
-                                           max_text_length_);
-  open_zero_shot_images();
+  caption_rule_ = {.eos_token_id = *eos,
+                   .max_length = recipe_.max_text_length > 0 ? std::min(recipe_.max_text_length, positions) : positions};
+}
+
+void ExpertTrainer::load_data() {
+  require_image_folders(recipe_.loaders, recipe_.file);
+  dataset_ = open_datasets(recipe_.datasets, recipe_.file);
+  settle_captions();
+  builder_ = std::make_unique<PairBuilder>(*dataset_, *tokenizer_, recipe_.loaders, *processor_, recipe_.attachment_token, caption_rule_);
+  if (!recipe_.zero_shot_classes.empty()) zero_shot_.emplace(recipe_).open(*processor_);
 
   const std::vector<int64_t> order = numpy_permutation(static_cast<uint64_t>(recipe_.seed), dataset_->size());
   const auto share = static_cast<int64_t>(std::llround(recipe_.held_out * static_cast<double>(dataset_->size())));
@@ -335,67 +312,40 @@ std::optional<Retrieval> ExpertTrainer::retrieval() {
   return measure_retrieval(at::cat(images), at::cat(texts), caption_of);
 }
 
-void ExpertTrainer::open_zero_shot_images() {
-  std::vector<std::unique_ptr<Dataset>> classes;
-  for (size_t c = 0; c < recipe_.zero_shot_classes.size(); ++c) {
-    const std::string key = "zero_shot_class_map." + recipe_.zero_shot_classes[c];
-    std::vector<DatasetSpec> specs;
-    for (const std::string& path : recipe_.zero_shot_class_map[c]) specs.push_back({.packed_path = path, .weight = {}, .max_samples = {}});
-    classes.push_back(open_datasets(specs, recipe_.file, key));
-    if (classes.back()->size() == 0) {
-      throw UserError(
-          "a class has no image",
-          {.where = recipe_.file.string() + ", key " + key, .found = "no rows", .fix = "add images of it, or leave the class out"});
-    }
+/// Writes zero_shot.json and tells the result.
+void ExpertTrainer::examine_zero_shot(std::vector<std::pair<std::string, std::string>>& rows) {
+  if (recipe_.zero_shot_classes.empty()) return;
+  const Classification found = zero_shot_->classify(*model_, *tokenizer_, caption_rule_, arguments_);
+  Json report = found.to_json();
+  if (metrics_) {
+    metrics_->event("zero_shot", {{"images", report["images"]}, {"accuracy", report["accuracy"]}});
+    metrics_->sync();
   }
-  if (classes.empty()) return;
-  zero_shot_images_ =
-      std::make_unique<LabelledImages>(std::move(classes), LabelledImages::Options{.processor = processor_, .loaders = recipe_.loaders});
+  report.update(zero_shot_->asked());
+  write_file_atomic(folder_.path() / kZeroShotFile, report.dump(1) + "\n");
+  rows.emplace_back("zero-shot", fmt::format("{:.1f} % of {} images recognised among {} classes", 100 * found.accuracy(), found.images(),
+                                             recipe_.zero_shot_classes.size()));
 }
 
-/// [classes, projection_dim], unit vectors: of each class the mean of its texts' (arXiv:2103.00020, 3.1.4).
-at::Tensor ExpertTrainer::class_embeddings() const {
-  std::vector<at::Tensor> classes;
-  for (const std::string& name : recipe_.zero_shot_classes) {
-    std::vector<at::Tensor> texts;
-    for (std::string text : recipe_.zero_shot_templates) {
-      for (size_t at = text.find("{}"); at != std::string::npos; at = text.find("{}", at + name.size())) text.replace(at, 2, name);
-      const std::vector<int64_t> ids = caption_ids(*tokenizer_, text, eos_token_id_, max_text_length_);
-      const at::Tensor input_ids = at::tensor(ids, at::kLong).unsqueeze(0);
-      texts.push_back(model_->embed_texts(input_ids, at::tensor({model_->text().config().end_of(ids)}, at::kLong)));
-    }
-    const at::Tensor mean = at::cat(texts).mean(0);
-    classes.push_back(mean / mean.norm());
-  }
-  return at::stack(classes);
-}
-
-/// Takes each image for the class whose texts are the most similar. Bad images are left out.
-Classification ExpertTrainer::zero_shot() const {
-  const at::NoGradGuard no_grad;
-  const at::Tensor classes = class_embeddings();
-  const double scale = std::exp(model_->logit_scale().data.item<double>());
-  const int64_t size = arguments_.per_device_train_batch_size, images = zero_shot_images_->size();
-  const auto rows_of = [&](int64_t number) {
-    std::vector<int64_t> rows(static_cast<size_t>(std::min(size, images - number * size)));
-    std::iota(rows.begin(), rows.end(), number * size);
-    return rows;
-  };
-  Quarantine unusable({}, 1);
-  const int64_t batches = (images + size - 1) / size;
-  Loader loader(*zero_shot_images_, *zero_shot_images_, rows_of, 0, batches, loader_threads(arguments_), 2, unusable);
-  Classification result(recipe_.zero_shot_classes);
-  for (int64_t i = 0; i < batches; ++i) {
-    const SampleBatch batch = loader.next();
-    if (batch.samples.empty()) continue;
-    const at::Tensor logits = scale * model_->embed_images(pixels_of(batch.samples, *model_)).matmul(classes.t());
-    const at::Tensor predictions = logits.argmax(1), log_probabilities = logits.log_softmax(1);
-    for (size_t j = 0; j < batch.samples.size(); ++j) {
-      const int64_t row = static_cast<int64_t>(j), label = zero_shot_images_->label(batch.samples[j].index);
-      result.add(label, predictions[row].item<int64_t>(), -log_probabilities[row][label].item<double>());
-    }
-  }
-  return result;
+/// A finished run whose classes have changed since is examined anew, not trained.
+void ExpertTrainer::examine_finished() {
+  if (recipe_.zero_shot_classes.empty()) return;
+  const fs::path file = folder_.path() / kZeroShotFile;
+  zero_shot_.emplace(recipe_);
+  const Json asked = zero_shot_->asked();
+  const Json known = fs::exists(file) ? read_json(file) : Json::object();
+  const bool is_known = std::all_of(asked.items().begin(), asked.items().end(),
+                                    [&](const auto& item) { return known.is_object() && known.value(item.key(), Json()) == item.value(); });
+  if (is_known) return;
+  source_ = folder_.newest_checkpoint().value();
+  load_model();
+  model_->load(source_);
+  optimizer_.emplace(model_->buckets(), model_->dtype(), arguments_, CustomLr{});  // converts to the run's dtype
+  settle_captions();
+  zero_shot_->open(*processor_);
+  std::vector<std::pair<std::string, std::string>> rows;
+  examine_zero_shot(rows);
+  progress_.summary("examined", rows);
 }
 
 void ExpertTrainer::show_header() {
@@ -444,17 +394,7 @@ void ExpertTrainer::run() {
                                                found->pairs, 100 * found->image_to_text_r1, 100 * found->image_to_text_r5,
                                                100 * found->text_to_image_r1, 100 * found->text_to_image_r5));
   }
-  if (zero_shot_images_) {
-    const Classification found = zero_shot();
-    Json report = found.to_json();
-    metrics_->event("zero_shot", {{"images", report["images"]}, {"accuracy", report["accuracy"]}});
-    metrics_->sync();
-    report["classes"] = recipe_.zero_shot_classes;
-    report["templates"] = recipe_.zero_shot_templates;
-    write_file_atomic(folder_.path() / "zero_shot.json", report.dump(1) + "\n");
-    rows.emplace_back("zero-shot", fmt::format("{:.1f} % of {} images recognised among {} classes", 100 * found.accuracy(), found.images(),
-                                               recipe_.zero_shot_classes.size()));
-  }
+  examine_zero_shot(rows);
   folder_.set_state("finished");
   rows.emplace_back("memory", format_bytes(peak_resident_bytes()) + " at most");
   if (const auto newest = folder_.newest_checkpoint()) rows.emplace_back("model", newest->string());
@@ -466,8 +406,10 @@ void ExpertTrainer::run() {
 
 void train_expert(const ExpertRecipe& recipe, bool fresh, OutputMode output) {
   keep_large_blocks();
-  run_in_folder(identity_of(recipe), fresh, recipe.training_args.gradient_accumulation_steps, output,
-                [&](RunFolder& folder) { ExpertTrainer(recipe, folder, output).run(); });
+  run_in_folder(
+      identity_of(recipe), fresh, recipe.training_args.gradient_accumulation_steps, output,
+      [&](RunFolder& folder) { ExpertTrainer(recipe, folder, output).run(); },
+      [&](RunFolder& folder) { ExpertTrainer(recipe, folder, output).examine_finished(); });
 }
 
 }  // namespace multimeditron

@@ -213,6 +213,11 @@ void GateTrainer::load() {
     for (const char* file : {"config.json", "preprocessor_config.json", "model.safetensors"})
       fs::copy_file(other_best / file, folder_.path() / kBest / file, fs::copy_options::overwrite_existing);
   }
+  if (best_.epoch > 0 && !data_.validation.empty() && !fs::exists(folder_.path() / kBest / "model.safetensors")) {
+    warn(fmt::format("the best gate so far, of epoch {}, is not beside {}: the best of the epochs from here on is taken", best_.epoch,
+                     resume->string()));
+    best_ = {};
+  }
 }
 
 void GateTrainer::open_outputs() {
@@ -459,7 +464,7 @@ void GateTrainer::show_header() {
 /// Measures the best gate.
 void GateTrainer::report() {
   const fs::path best = folder_.path() / kBest;
-  // Without a validation draw the last one is the best there is; so it is where `best/` did not come along from another folder.
+  // Without a validation draw the last one is the best there is; so it is where no epoch came after the loss of an earlier `best/`.
   if (data_.validation.empty() || !fs::exists(best / "model.safetensors")) save_best();
   for (const auto& bucket : buckets_) set_trained(*bucket, false, at::kFloat);
   load_gate(*gate_, best);

@@ -165,11 +165,12 @@ void keep_large_blocks() {
 }
 
 void run_in_folder(RunIdentity identity, bool fresh, int64_t micro_batches_per_step, OutputMode output,
-                   const std::function<void(RunFolder& folder)>& body) {
+                   const std::function<void(RunFolder& folder)>& body, const std::function<void(RunFolder& folder)>& finished) {
   RunFolder folder(std::move(identity), fresh, micro_batches_per_step);
   if (folder.is_finished()) {
     Progress(output).event(fmt::format("{} is finished already; --fresh starts it anew", folder.path().string()),
                            {{"event", "finished_already"}});
+    if (finished) finished(folder);
     return;
   }
   try {

@@ -68,8 +68,9 @@ int loader_threads(const TrainingArguments& arguments);
 /// Keeps large activations mapped between steps: the allocator gives them back to the system at once otherwise, to be faulted in anew.
 void keep_large_blocks();
 
-/// Takes the run's folder and runs `body` in it; sets the folder's state to `failed` where that throws. A finished run is said and left.
+/// Takes the run's folder and runs `body` in it; sets the folder's state to `failed` where that throws. A finished run is said, and left to
+/// `finished` where that is given.
 void run_in_folder(RunIdentity identity, bool fresh, int64_t micro_batches_per_step, OutputMode output,
-                   const std::function<void(RunFolder& folder)>& body);
+                   const std::function<void(RunFolder& folder)>& body, const std::function<void(RunFolder& folder)>& finished = nullptr);
 
 }  // namespace multimeditron

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <map>
+#include <set>
 
 #include "tracking/progress.h"
 
@@ -33,6 +34,7 @@ std::vector<std::pair<std::string, std::string>> describe(const Recipe& recipe, 
 
 std::vector<std::pair<std::string, std::string>> component_table(const Recipe& recipe, MultimodalModel& model) {
   std::map<std::string, int64_t> sizes;
+  std::set<std::string> is_trained;
   int64_t total = 0, trainable = 0, idle_in_towers = 0;
   model.visit("", [&](const std::string& parameter, Parameter& value) {
     if (value.role != Role::kLearnt) return;  // a buffer
@@ -41,7 +43,10 @@ std::vector<std::pair<std::string, std::string>> component_table(const Recipe& r
     sizes[is_idle ? "vision" : component_of(parameter)] += value.numel();
     if (is_idle) idle_in_towers += value.numel();
     total += value.numel();
-    if (trains(recipe.training_mode, component_of(parameter))) trainable += value.numel();
+    if (model.trains_parameter(recipe.training_mode, parameter)) {
+      trainable += value.numel();
+      is_trained.insert(component_of(parameter));
+    }
   });
   std::vector<std::pair<std::string, std::string>> rows{{"mode", to_string(recipe.training_mode)}};
   for (const char* component : {"llm", "vision", "gate", "projector", "unused"}) {
@@ -50,8 +55,7 @@ std::vector<std::pair<std::string, std::string>> component_table(const Recipe& r
     double learning_rate = recipe.training_args.learning_rate;
     if (size->first == "projector") learning_rate = recipe.custom_lr.projector.value_or(learning_rate);
     if (size->first == "vision" || size->first == "gate") learning_rate = recipe.custom_lr.vision.value_or(learning_rate);
-    const std::string state =
-        trains(recipe.training_mode, component) ? fmt::format("trained, learning rate {:g}", learning_rate) : "frozen";
+    const std::string state = is_trained.contains(component) ? fmt::format("trained, learning rate {:g}", learning_rate) : "frozen";
     std::string text = fmt::format("{} parameters, {}, {}", format_count(size->second), recipe.training_args.bf16 ? "bf16" : "fp32", state);
     if (size->first == "vision" && idle_in_towers > 0) text += fmt::format(" ({} of them are not used)", format_count(idle_in_towers));
     rows.emplace_back(component, std::move(text));

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/process.h"
 #include "base/temporary_folder.h"
 #include "checkpoint/tensors.h"
 #include "checkpoint/weights.h"
@@ -199,6 +200,19 @@ TEST_F(HostileTorchFile, ElementsOutsideTheStorageAreRefused) {
   refused(tensor(0, {4}, {1}, 4, "../../etc/passwd"), "no storage");
   refused(tensor(0, std::vector<int64_t>(65, 1), std::vector<int64_t>(65, 1)), "shape or stride");
   EXPECT_EQ(read(archive(dict(tensor(4, {0}, {1})))).tensors().at("a").bytes.size(), 0u);
+}
+
+/// Memory is bounded by the file: what a pickle names again and again is kept once.
+TEST_F(HostileTorchFile, RepetitionCostsNoMemory) {
+  const std::string storage =
+      text("storage") + "ctorch\nFloatStorage\n" + text(std::string(300'000, 'k')) + "q\x07" + text("cpu") + integer(4);
+  std::string pickle = "\x80\x02(" + storage + "tQ0";
+  const std::string again = "(" + text("storage") + "ctorch\nFloatStorage\nh\x07" + text("cpu") + integer(4) + "tQ0";
+  for (int i = 0; i < 5000; ++i) pickle += again;
+  reset_peak_resident();
+  const int64_t before = peak_resident_bytes();
+  EXPECT_EQ(read(archive(pickle + "}.")).tensors().size(), 0U);
+  EXPECT_LT(peak_resident_bytes() - before, 64 << 20);
 }
 
 TEST_F(HostileTorchFile, EveryTruncationIsRefused) {

@@ -127,6 +127,13 @@ TEST(DemoRun, KeepsItsHandsOffOtherFolders) {
   const Result seed = run({"demo", "--quick", "--output", other.path().string()});
   EXPECT_EQ(seed.code, 2);
   EXPECT_NE(seed.err.find("seed 3, --quick where seed 0, --quick was asked for"), std::string::npos) << seed.err;
+  for (const char* edited :
+       {R"({"seed": "x", "phases": []})", R"({"seed": 0, "phases": [1]})", R"({"seed": 0, "phases": [{"name": 1}]})", "[]"}) {
+    write_file_atomic(other / "demo.json", edited);
+    const Result result = run({"demo", "--quick", "--output", other.path().string()});
+    EXPECT_EQ(result.code, 2) << edited;
+    EXPECT_NE(result.err.find("the demo's record cannot be read"), std::string::npos) << result.err;
+  }
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "recipe/expert_recipe.h"
 
+#include "recipe/missing.h"
 #include "recipe/recipe_file.h"
 
 namespace multimeditron::testing {
@@ -51,6 +52,20 @@ TEST(ExpertRecipe, MistakesInZeroShotAreNamed) {
   EXPECT_NE(expert_mistakes({"zero_shot_class_map={lung: data, heart: []}"}).find("a class has no data set"), std::string::npos);
   EXPECT_NE(expert_mistakes({"zero_shot_class_map=data"}).find("zero_shot_class_map"), std::string::npos);
   EXPECT_NE(expert_mistakes({"zero_shot_templates=[a photo]"}).find("write {} where the class's name belongs"), std::string::npos);
+}
+
+/// `check` names every part that this machine lacks.
+TEST(MissingParts, OfEveryKindOfRecipeAreNamed) {
+  const TemporaryFolder folder;
+  const auto names = [](const std::vector<std::string>& missing, std::vector<std::string> keys) {
+    for (const std::string& key : keys) EXPECT_TRUE(contains(missing, key + ": ")) << key;
+  };
+  names(missing_parts(load_expert_recipe(write(folder, "expert.yaml", kExpert), {})),
+        {"clip_name", "zero_shot_class_map.upper lung", "zero_shot_class_map.lower lung", "datasets.0.packed_path"});
+  const std::string mixture =
+      "modalities=[{model_type: moe_meditron_clip, expert_clip_names: [a, b], gating_path: gate, image_processor: p, top_k_experts: 2}]";
+  names(missing_parts(load_recipe(write(folder, "recipe.yaml", kSmall), std::vector<std::string>{mixture})),
+        {"base_llm", "modalities.0.expert_clip_names.1", "modalities.0.image_processor", "modalities.0.gating_path"});
 }
 
 }  // namespace

@@ -67,6 +67,18 @@ TEST(BiomedClipTraining, ACheckpointHoldsTheWholeEncoderUnderItsNames) {
   EXPECT_GT(Json::parse(answer.out)["prompt_tokens"].get<int>(), 16);
 }
 
+/// A checkpoint keeps the size that it was trained at; a recipe that says another is told so.
+TEST(BiomedClipTraining, AnotherImageSizeThanTheCheckpointsIsNotUsedSilently) {
+  const TemporaryFolder folder;
+  ASSERT_EQ(train_case("case_biomedclip", "alignment", folder.path(), from_parts(kCase / "vision/biomedclip")).code, 0);
+  const Result result = run_command({"env", "-C", kCase.string(), PROGRAM, "train", "--config", "cases/qwen3_clip/alignment.yaml",
+                                     "base_model=" + (folder / "alignment").string(), "token_size=45", "modalities.0.hidden_size=45",
+                                     "modalities.0.image_size=64", "training_args.max_steps=1"},
+                                    {"CASE_ROOT=" + kCase.string(), "OUT=" + (folder / "again").string()});
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_NE(result.err.find("modalities.0.image_size (64; the checkpoint has 32)"), std::string::npos) << result.err;
+}
+
 TEST(BiomedClipTraining, EveryLayoutOfTheEncoderTrainsAlike) {
   const TemporaryFolder folder;
   std::vector<std::vector<double>> losses;

@@ -79,6 +79,24 @@ TEST(Expert, FollowsTheReferenceStepByStep) {
   report_parity("expert", "zero-shot loss", std::abs(zero_shot.at("loss").get<double>() - loss) / loss, 1e-4);
 }
 
+/// What is asked may come later than the training.
+TEST(Expert, AFinishedRunIsExaminedByOtherClasses) {
+  const TemporaryFolder out;
+  ASSERT_EQ(train_expert(out.path(), {"zero_shot_class_map=null"}).code, 0);
+  const fs::path file = out / "expert/zero_shot.json";
+  EXPECT_FALSE(fs::exists(file));
+  Result result = train_expert(out.path());
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(read_json(file).at("confusion"), read_json(kRoot / "expected.json").at("zero_shot").at("confusion"));
+  const std::string first = content_of(file);
+  write_file_atomic(file, first + " ");
+  ASSERT_EQ(train_expert(out.path()).code, 0);
+  EXPECT_EQ(content_of(file), first + " ") << "the same question is not asked twice";
+  ASSERT_EQ(train_expert(out.path(), {"zero_shot_templates=[\"{}\"]"}).code, 0);
+  EXPECT_EQ(read_json(file).at("templates"), Json({"{}"}));
+  EXPECT_EQ(step_lines(out / "expert/metrics.jsonl").size(), 5U);
+}
+
 /// Gradient caching: the batch in parts is the batch.
 TEST(Expert, ABatchInPartsGivesTheSameSteps) {
   const TemporaryFolder out;

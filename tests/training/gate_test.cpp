@@ -8,6 +8,7 @@
 #include "checkpoint/folder.h"
 #include "checkpoint/safetensors.h"
 #include "generation/parity_report.h"
+#include "models/model_folder.h"
 #include "models/tensors.h"
 #include "run_case.h"
 
@@ -191,6 +192,32 @@ TEST(TrainGate, GoesOnInAnotherFolder) {
   EXPECT_EQ(column(out / "gate", "loss").size(), 4U);
   EXPECT_EQ(weights(out / "gate"), weights(whole / "gate"));
   EXPECT_EQ(content_of(out / "gate/best/model.safetensors"), content_of(whole / "gate/best/model.safetensors"));
+}
+
+/// A checkpoint that has come without `best/`: the report is of a gate that there is.
+TEST(TrainGate, GoesOnWithoutTheBestGate) {
+  const TemporaryFolder whole, out;
+  ASSERT_EQ(train_gate("thaw", whole.path(), {"save_every_n_epochs=1"}).code, 0);
+  fs::create_directories(out / "moved");
+  fs::copy(whole / "gate/checkpoint-8", out / "moved/checkpoint-8", fs::copy_options::recursive);
+  const Result result = train_gate("thaw", out.path(), {"resume_from=" + (out / "moved/checkpoint-8").string()});
+  ASSERT_EQ(result.code, 0) << result.err;
+  const Json report = read_json(out / "gate/gate_report.json");
+  const std::vector<double> losses = column(out / "gate", "loss", "validation");
+  const int64_t epoch = report.at("epoch");
+  ASSERT_GE(epoch, 3);  // of two steps each
+  EXPECT_NEAR(report.at("validation").at("loss").get<double>(), losses.at(static_cast<size_t>(epoch - 3)), 1e-5);
+  EXPECT_TRUE(fs::exists(out / "gate/best/model.safetensors"));
+}
+
+/// A mixture that names a gate's run takes its best epoch, not its last.
+TEST(TrainGate, AMixtureTakesTheBestGateOfARun) {
+  const TemporaryFolder out;
+  ASSERT_EQ(train_gate("thaw", out.path(), {"save_every_n_epochs=1"}).code, 0);
+  EXPECT_EQ(find_gate_folder("gate", out.path(), "gating_path"), out / "gate/best");
+  EXPECT_EQ(find_gate_folder("gate/checkpoint-8", out.path(), "gating_path"), out / "gate/checkpoint-8");
+  fs::remove_all(out / "gate/best");
+  EXPECT_EQ(find_gate_folder("gate", out.path(), "gating_path").filename().string().substr(0, 11), "checkpoint-");
 }
 
 /// Patience ends the run early, says so by its last epoch, and a finished run is left alone.

@@ -11,7 +11,7 @@ namespace multimeditron::demo {
 
 /// How many images of each kind the gate sees.
 struct GateSizes {
-  int64_t training = 150, test = 60;
+  int64_t training = 480, test = 60;
 };
 
 /// Writes `folder`/data/kinds/KIND and `folder`/data/kinds-test/KIND, the phantoms by kind, and `folder`/data/regions/KIND/REGION.

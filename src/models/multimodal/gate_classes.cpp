@@ -61,6 +61,12 @@ std::vector<int64_t> matched_by_hand(const std::vector<std::string>& by_hand, co
 
 std::vector<int64_t> match_gate_classes(const std::vector<std::string>& experts, const std::vector<std::string>& class_names,
                                         int64_t num_classes, const std::vector<std::string>& by_hand, const std::string& where) {
+  if (!by_hand.empty() && by_hand.size() != experts.size()) {
+    throw UserError("`gate_classes` must name one class for each expert",
+                    {.where = where + ", key gate_classes",
+                     .found = fmt::format("{} classes, {} experts", by_hand.size(), experts.size()),
+                     .fix = "list the class of each expert, in the order of the checkpoint's `expert_clip_names`, or remove the key"});
+  }
   if (!by_hand.empty()) return matched_by_hand(by_hand, class_names, where);
   const bool equal_counts = num_classes == static_cast<int64_t>(experts.size());
   if (class_names.empty() && equal_counts) return by_index(experts.size(), where, "the gate has no class names");

@@ -55,6 +55,10 @@ void check_fusion(const ModalityConfig& config, const std::string& where) {
                      .fix = fmt::format("choose 0 to {}, or -1 for the last expert", experts - 1)});
   }
   if (spec.fusion_method != "cross_attn") return;
+  if (const double dropout = config.cross_attn_dropout(); !(dropout >= 0 && dropout < 1)) {
+    throw UserError("a dropout is a share of what is dropped",
+                    {.where = where + ", key cross_attn_dropout", .found = fmt::format("{}", dropout), .fix = "choose 0 or more, below 1"});
+  }
   const int64_t width = config.is_pep() ? spec.hidden_size : config.vision.hidden_size;
   if (width % spec.cross_attn_heads != 0) {
     throw UserError("the heads of the cross attention do not divide its width",
@@ -159,7 +163,8 @@ void read_parts(const ConfigReader& reader, const Json& json, const CheckpointCo
   if (reader.has("gating_config")) {
     config.gate = GateConfig::from_json(reader.object("gating_config"), shape, reader.where() + ", gating_config");
   } else {
-    const fs::path file = part(spec.gating_path, has_fallback ? context.fallback->gating_path : "", "gating_path") / "config.json";
+    const fs::path file =
+        best_gate(part(spec.gating_path, has_fallback ? context.fallback->gating_path : "", "gating_path")) / "config.json";
     config.gate = GateConfig::from_json(read_json(file), shape, file.string());
   }
 }
@@ -185,7 +190,7 @@ ModalityParts read_mixture(const ModalitySpec& spec, const fs::path& near, const
   config.vision = config.experts.front();
   if (!spec.image_processor.empty())
     config.processor = ImageProcessor::load(find_model_folder(spec.image_processor, near, key + ".image_processor"));
-  const fs::path gate = find_model_folder(spec.gating_path, near, key + ".gating_path");
+  const fs::path gate = find_gate_folder(spec.gating_path, near, key + ".gating_path");
   config.gate = GateConfig::from_folder(gate);
   parts.weights.push_back({.path = gate, .rename = [](const std::string& name) {
                              const std::string ours = gate_tensor_name(name);

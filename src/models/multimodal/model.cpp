@@ -4,6 +4,8 @@
 #include <ATen/ops/index_add.h>
 #include <ATen/ops/zeros_like.h>
 
+#include <algorithm>
+
 namespace multimeditron {
 namespace {
 
@@ -52,7 +54,14 @@ void MultimodalModel::allocate(at::ScalarType dtype, const std::function<bool(co
 }
 
 void MultimodalModel::set_training_mode(TrainingMode mode, at::ScalarType grad_dtype) {
-  for (auto& bucket : buckets_) set_trained(*bucket, trains(mode, component_of(bucket->name)), grad_dtype);
+  for (auto& bucket : buckets_) set_trained(*bucket, trains_parameter(mode, bucket->name), grad_dtype);
+}
+
+bool MultimodalModel::trains_parameter(TrainingMode mode, const std::string& name) const {
+  const std::string component = component_of(name);
+  const auto appends = [](const ModalityConfig& modality) { return modality.spec.fusion_method == "sequence_append"; };
+  if (component == "gate" && std::any_of(config_.modalities.begin(), config_.modalities.end(), appends)) return false;
+  return trains(mode, component);
 }
 
 at::Tensor MultimodalModel::embed(const MicroBatch& batch, Modality::Saved* saved) {

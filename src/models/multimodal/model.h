@@ -58,6 +58,9 @@ class MultimodalModel : public Module {
 
   /// Marks what `mode` trains and gives it gradients of `grad_dtype`.
   void set_training_mode(TrainingMode mode, at::ScalarType grad_dtype);
+  /// Is the parameter or bucket `name` trained? As its component is; but no gradient reaches a gate that only chooses tokens to append, so
+  /// it stays as it is.
+  bool trains_parameter(TrainingMode mode, const std::string& name) const;
 
   /// Token embeddings with the images' in their places: [T, hidden_size]. `saved` as in Modality::forward.
   at::Tensor embed(const MicroBatch& batch, Modality::Saved* saved);

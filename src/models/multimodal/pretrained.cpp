@@ -114,7 +114,7 @@ void copy_weights(MultimodalModel& model, const TensorSources& sources, const fs
                                                                     .found = "no " + names,
                                                                     .fix = "check that config.json and the weights belong together"}));
   }
-  if (!errors.empty()) throw UserErrors(std::move(errors));
+  if (!errors.empty()) throw UserErrors(std::move(errors), kShownErrors);
   std::vector<std::string> unknown;
   std::map<std::string, bool> known;
   for (const Parameter* parameter : model.parameters()) known[parameter->name] = true;
@@ -175,7 +175,7 @@ Pretrained finish(ModelConfig config, std::optional<Tokenizer> tokenizer, const 
       return found != nullptr && found->view->dtype == dtype_of(dtype) && found->view->shape == parameter->shape;
     };
     result.model->allocate(dtype, [&](const Bucket& bucket) {
-      return trained_mode && bucket.role == Role::kLearnt && trains(*trained_mode, component_of(bucket.name)) &&
+      return trained_mode && bucket.role == Role::kLearnt && result.model->trains_parameter(*trained_mode, bucket.name) &&
              !std::ranges::all_of(bucket.parameters, is_exact);
     });
     copy_weights(*result.model, *sources, folder, resize_vocabulary, draw_projector, seed);
@@ -268,6 +268,7 @@ void compare_with_recipe(ModelConfig& config, const Recipe& recipe) {
         compare("clip_name", theirs.clip_name, ours.clip_name);
       compare("hidden_size", theirs.hidden_size, ours.hidden_size);
       compare("projection_type", theirs.projection_type, ours.projection_type);
+      if (ours.image_size != 0) compare("image_size", config.modalities[k].vision.image_size, ours.image_size);
       if (!theirs.is_mixture() || theirs.model_type != ours.model_type) continue;
       compare("expert_clip_names", last_components(theirs.expert_clip_names), last_components(ours.expert_clip_names));
       compare("fusion_method", theirs.fusion_method, ours.fusion_method);

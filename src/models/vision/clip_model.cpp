@@ -105,9 +105,7 @@ void ClipModel::load(const std::filesystem::path& folder) {
       parameter.data.copy_(to_tensor(*view));
     }
   });
-  constexpr size_t kShown = 5;
-  if (errors.size() > kShown) errors.erase(errors.begin() + kShown, errors.end());
-  if (!errors.empty()) throw UserErrors(std::move(errors));
+  if (!errors.empty()) throw UserErrors(std::move(errors), kShownErrors);
 }
 
 void ClipModel::save(const std::filesystem::path& folder) const {

@@ -32,6 +32,7 @@ class ClipModel : public Module {
   at::Tensor embed_texts(const at::Tensor& input_ids, const at::Tensor& ends) const;
   /// The logarithm of the factor before the softmax: the learnt temperature.
   Parameter& logit_scale() { return *logit_scale_; }
+  const Parameter& logit_scale() const { return *logit_scale_; }
 
   /// Memory for all parameters, to be called once: float32 for now, the optimizer's masters, which converts it to `dtype`.
   void allocate(at::ScalarType dtype);

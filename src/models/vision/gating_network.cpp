@@ -273,9 +273,7 @@ void load_gate(GatingNetwork& gate, const fs::path& folder, GatePart part) {
     }
     parameter.data.copy_(to_tensor(view));
   });
-  constexpr size_t kShown = 5;
-  if (errors.size() > kShown) errors.erase(errors.begin() + kShown, errors.end());
-  if (!errors.empty()) throw UserErrors(std::move(errors));
+  if (!errors.empty()) throw UserErrors(std::move(errors), kShownErrors);
   if (!unknown.empty()) warn(fmt::format("{}: tensors that belong to no gate are left out, such as {}", folder.string(), unknown));
 }
 
