@@ -96,8 +96,8 @@ def make_texts():
     return texts
 
 
-def make_model(name, values, seed):
-    folder = FOLDER / name
+def make_model(folder, values, seed, as_transformers_4=False):
+    """A hub folder with config.json and random weights of this config."""
     folder.mkdir()
     config = AutoConfig.for_model(**(COMMON | values))
     torch.manual_seed(0)
@@ -124,7 +124,7 @@ def make_model(name, values, seed):
         del state["lm_head.weight"]
     save_file(state, folder / "model.safetensors", {"format": "pt"})
     written = config.to_diff_dict() | {"dtype": "bfloat16", "architectures": [type(model).__name__]}
-    if name == "llama31":  # as transformers 4 wrote it
+    if as_transformers_4:
         rope = written.pop("rope_parameters")
         written["rope_theta"] = rope.pop("rope_theta")
         written["rope_scaling"] = rope
@@ -277,7 +277,7 @@ def main():
     (FOLDER / "lm_only.yaml").write_text(RECIPE)
     recipe = parity.yaml.safe_load(RECIPE)
     for seed, (name, values) in enumerate(CASES.items()):
-        make_model(name, values, seed + 1)
+        make_model(FOLDER / name, values, seed + 1, as_transformers_4=name == "llama31")
         out = expectations(name, texts, recipe)
         parity.write_json(FOLDER / name / "expected.json", out)
         margins = min(min(c["margins"]) for c in out["continuations"])
