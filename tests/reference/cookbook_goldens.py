@@ -71,7 +71,7 @@ LLMS = {
 }  # fmt: skip
 SPARE_ROWS = {"llama": 0, "apertus": 0, "qwen3": 9}
 STAGES = {"ALIGNMENT": "stage1_alignment.yaml", "END2END": "stage2_end2end.yaml"}
-RATES = {"ALIGNMENT": 0.002, "END2END": 0.001}  # that move something in ten steps
+RATES = {"ALIGNMENT": 0.001, "END2END": 0.0005}  # that move something in ten steps
 
 
 # ---------------------------------------------------------------------------------------------------------------- files
@@ -124,10 +124,11 @@ def read_recipe(file):
     arguments, modality = recipe["training_args"], recipe["modalities"][0]
     width, rate = LLMS[HUB[recipe["base_llm"]].split("/")[1]]["hidden_size"], RATES[recipe["training_mode"]]
     least = rate * float(arguments["lr_scheduler_kwargs"]["min_lr"]) / float(arguments["learning_rate"])
+    least = f"{least:.12f}".rstrip("0")  # PyYAML takes 5e-05 for a string
     overrides = [f"token_size={width}", f"modalities.0.hidden_size={width}"]
     if modality.get("fusion_method") == "cross_attn":
         overrides.append("modalities.0.cross_attn_dropout=0")  # no two programs draw the same
-    overrides += [f"training_args.learning_rate={rate}", f"training_args.lr_scheduler_kwargs.min_lr={least:g}", "training_args.bf16=false"]
+    overrides += [f"training_args.learning_rate={rate}", f"training_args.lr_scheduler_kwargs.min_lr={least}", "training_args.bf16=false"]
     overrides += [f"training_args.max_steps={STEPS}", "training_args.gradient_accumulation_steps=2", "training_args.dataloader_num_workers=2"]
     recipe = overridden({"seed": 0} | recipe | {"training_args": {"seed": 42} | arguments}, overrides)
     return overrides, recipe
