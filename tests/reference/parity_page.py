@@ -23,8 +23,8 @@ LANGUAGE_MODELS = """
 
 The decoders alone (`tests/reference/llm_goldens.py`): sizes, head groups and vocabularies unlike each other, tied and not. `llama31` and `llama32_biases` have Llama 3's rope scaling,
 the second also every bias that the config can ask for; `qwen2_window` and `mistral` see a window of 5 and 7 positions. A gradient or parameter is compared by its norm, its
-projection on a fixed direction and some of its values. bf16: the bound is the reference's own distance between bf16 and fp32 (of the root mean square over 200 sequences, with 10 %
-for chance; of ten steps, the largest of eager, sdpa and autocast).
+projection on a fixed direction and some of its values. bf16: the bound is the reference's own distance between bf16 and fp32 (the root mean square over 200 sequences, with 10 %
+for chance; over ten steps in each of four orders of the data, the largest of eager, sdpa and autocast, with 25 % for chance).
 
 """
 REAL = """
