@@ -1,7 +1,7 @@
 """Writes docs/parity.md from what the parity tests report.
 
     export PARITY_REPORT=$PWD/parity.jsonl; rm -f $PARITY_REPORT
-    build/tests/generation_test && build/tests/training_test
+    for folder in generation models training evaluation; do build/tests/${folder}_test; done
     python3 tests/reference/parity_page.py $PARITY_REPORT > docs/parity.md
 """
 
