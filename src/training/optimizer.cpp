@@ -92,13 +92,13 @@ double Optimizer::gradient_norm() {
 void Optimizer::step(int64_t step, double lr_factor, double grad_scale) {
   const double t = static_cast<double>(step);
   kernels::AdamW options{.lr = 0,
-                         .beta1 = static_cast<float>(arguments_.adam_beta1),
-                         .beta2 = static_cast<float>(arguments_.adam_beta2),
-                         .eps = static_cast<float>(arguments_.adam_epsilon),
+                         .beta1 = arguments_.adam_beta1,
+                         .beta2 = arguments_.adam_beta2,
+                         .eps = arguments_.adam_epsilon,
                          .weight_decay = 0,
-                         .bias_correction1 = static_cast<float>(1 - std::pow(arguments_.adam_beta1, t)),
-                         .bias_correction2_sqrt = static_cast<float>(std::sqrt(1 - std::pow(arguments_.adam_beta2, t))),
-                         .grad_scale = static_cast<float>(grad_scale)};
+                         .bias_correction1 = 1 - std::pow(arguments_.adam_beta1, t),
+                         .bias_correction2_sqrt = std::sqrt(1 - std::pow(arguments_.adam_beta2, t)),
+                         .grad_scale = grad_scale};
   for (Slot& slot : slots_) {
     slot.ensure_state();
     float* master = slot.master.mutable_data_ptr<float>();
@@ -106,8 +106,8 @@ void Optimizer::step(int64_t step, double lr_factor, double grad_scale) {
     float* exp_avg_sq = slot.exp_avg_sq.mutable_data_ptr<float>();
     kernels::bf16* copy = slot.bucket->data.scalar_type() == at::kFloat ? nullptr : pointer<kernels::bf16>(slot.bucket->data);
     for (const Group& group : slot.groups) {
-      options.lr = static_cast<float>(group.learning_rate * lr_factor);
-      options.weight_decay = static_cast<float>(group.weight_decay);
+      options.lr = group.learning_rate * lr_factor;
+      options.weight_decay = group.weight_decay;
       dispatch(slot.bucket->grad.scalar_type(), [&](auto type) {
         using G = decltype(type);
         const G* grad = const_pointer<G>(slot.bucket->grad);

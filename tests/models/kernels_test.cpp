@@ -129,15 +129,44 @@ TEST(Kernels, AWindowHidesTheDistantPast) {
   }
 }
 
+/// The formulas of torch.optim.AdamW in double. Betas rounded before they are subtracted from 1 make every first step 6.4e-6 too long.
+TEST(Kernels, AdamWStepsAsInDouble) {
+  const std::vector<float> start{0, 0, 0.5f, -2.0f}, grad{3e-7f, -2.0f, 0.01f, 5.0f};
+  for (const Kernels& variant : variants()) {
+    SCOPED_TRACE(variant.name);
+    std::vector<float> parameter = start, moment(4), square(4);
+    std::vector<double> expected(start.begin(), start.end()), m(4), v(4);
+    for (int step = 1; step <= 5; ++step) {
+      const double correction1 = 1 - std::pow(0.9, step), correction2 = 1 - std::pow(0.999, step);
+      const AdamW options{.lr = 2e-3,
+                          .beta1 = 0.9,
+                          .beta2 = 0.999,
+                          .eps = 1e-8,
+                          .weight_decay = 0.01,
+                          .bias_correction1 = correction1,
+                          .bias_correction2_sqrt = std::sqrt(correction2),
+                          .grad_scale = 0.25};
+      variant.adamw_f32(options, grad.data(), parameter.data(), moment.data(), square.data(), nullptr, 4);
+      for (size_t i = 0; i < 4; ++i) {
+        const double g = 0.25 * static_cast<double>(grad[i]);
+        m[i] += (1 - 0.9) * (g - m[i]);
+        v[i] = 0.999 * v[i] + (1 - 0.999) * g * g;
+        expected[i] = expected[i] * (1 - 2e-3 * 0.01) - 2e-3 / correction1 * m[i] / (std::sqrt(v[i]) / std::sqrt(correction2) + 1e-8);
+        EXPECT_NEAR(parameter[i], expected[i], 5e-7 * std::abs(expected[i])) << "step " << step << ", element " << i;
+      }
+    }
+  }
+}
+
 TEST(Kernels, BfloatIsRoundedToNearestEven) {
   for (const Kernels& variant : variants()) {
     SCOPED_TRACE(variant.name);
     std::vector<float> parameter{1.00390625f, 1.01171875f, 1.005f, -1.00390625f}, zero(4), moment(4), square(4);
     std::vector<bf16> copy(4);
     const AdamW still{.lr = 0,
-                      .beta1 = 0.9f,
-                      .beta2 = 0.999f,
-                      .eps = 1e-8f,
+                      .beta1 = 0.9,
+                      .beta2 = 0.999,
+                      .eps = 1e-8,
                       .weight_decay = 0,
                       .bias_correction1 = 1,
                       .bias_correction2_sqrt = 1,

@@ -12,6 +12,7 @@ its norm and by its product with cos(0), cos(1), ..., in the order of `tensors`.
 
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import parity
@@ -64,15 +65,18 @@ def make_experts(generator):
     settings = {"experts/ct": (16, 2, "quick_gelu"), "experts/mri": (16, 1, "gelu"), "experts/xray": (16, 1, "quick_gelu")}
     settings |= {"experts/general": (16, 2, "quick_gelu"), "wide/mri": (24, 1, "gelu")}
     for name, (width, layers, act) in settings.items():
-        model = CLIPModel(clip_config(width, layers, act))
-        randomise(model, generator)
-        if name == "experts/xray":  # a tower without its text half
-            tower = CLIPVisionModel(model.config.vision_config)
-            tower.load_state_dict({n.removeprefix("vision_model."): t for n, t in model.vision_model.state_dict().items()})
-            model = tower
-        model.save_pretrained(FOLDER / name)
-        processor = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
-        processor.save_pretrained(FOLDER / name)
+        make_expert(FOLDER / name, clip_config(width, layers, act), generator, without_text=name == "experts/xray")
+
+
+def make_expert(folder, config, generator, without_text=False):
+    model = CLIPModel(config)
+    randomise(model, generator)
+    if without_text:
+        tower = CLIPVisionModel(model.config.vision_config)
+        tower.load_state_dict({n.removeprefix("vision_model."): t for n, t in model.vision_model.state_dict().items()})
+        model = tower
+    model.save_pretrained(folder)
+    CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}).save_pretrained(folder)
 
 
 class NarrowResNet(torchvision.models.ResNet):
@@ -92,21 +96,34 @@ class GatingNetwork(nn.Module):
         self.resnet = NarrowResNet(num_classes)
 
 
-def make_gate(generator):
-    gate = GatingNetwork(len(CLASSES))
+def make_gate(folder, class_names, processor, generator):
+    gate = GatingNetwork(len(class_names))
     randomise(gate, generator)
     gate.train()
     for _ in range(30):  # running statistics of something
         gate.resnet(torch.randn(8, 3, 32, 32, generator=generator))
     with torch.no_grad():
         gate.resnet.fc.weight *= 1.5
-    (FOLDER / "gate").mkdir()
-    save_file({name: tensor.contiguous() for name, tensor in gate.state_dict().items()}, FOLDER / "gate" / "model.safetensors")
-    config = {"architectures": ["GatingNetwork"], "model_type": "gating_network", "num_classes": len(CLASSES), "top_k": 1}
-    parity.write_json(FOLDER / "gate" / "config.json", config | {"image_processor_path": "experts/general", "class_names": CLASSES})
+    folder.mkdir()
+    save_file({name: tensor.contiguous() for name, tensor in gate.state_dict().items()}, folder / "model.safetensors")
+    config = {"architectures": ["GatingNetwork"], "model_type": "gating_network", "num_classes": len(class_names), "top_k": 1}
+    parity.write_json(folder / "config.json", config | {"image_processor_path": processor, "class_names": class_names})
 
 
 # ---------------------------------------------------------------------------------------------------------------- model
+
+
+@dataclass
+class Parts:
+    """What a mixture is made of: folders of its experts and gate, the gate's class of each expert, the heads of its cross attention."""
+
+    experts: list
+    gate: Path
+    class_of: list
+    heads: int
+
+
+PARTS = {kind: Parts([FOLDER / name for name in names], FOLDER / "gate", CLASS_OF, HEADS[kind]) for kind, names in (("shared", SHARED), ("pep", PEP))}
 
 
 class CrossAttention(nn.Module):
@@ -128,22 +145,23 @@ class CrossAttention(nn.Module):
 class Mixture(nn.Module):
     """Its state dict bears the names of the original's checkpoints."""
 
-    def __init__(self, kind, fusion, behaviour, hidden_size, top_k=TOP_K, experts="all"):
+    def __init__(self, kind, fusion, behaviour, hidden_size, top_k=TOP_K, experts="all", parts=None):
         super().__init__()
         self.kind, self.fusion, self.is_original, self.top_k, self.chosen_only = kind, fusion, behaviour == "original", top_k, experts == "top_k"
-        configs = [json.loads((FOLDER / name / "config.json").read_text()) for name in (SHARED if kind == "shared" else PEP)]
+        self.parts = parts or PARTS[kind]
+        configs = [json.loads((folder / "config.json").read_text()) for folder in self.parts.experts]
         visions = [config.get("vision_config", config) for config in configs]
         self.widths = [vision["hidden_size"] for vision in visions]
         self.experts = nn.ModuleList(
             CLIPModel(clip_config(vision["hidden_size"], vision["num_hidden_layers"], vision["hidden_act"])).vision_model for vision in visions
         )
-        self.gating_network = GatingNetwork(len(CLASSES))
+        self.gating_network = GatingNetwork(len(self.parts.class_of))
         if kind == "shared":
             self.projector = parity.Projector(self.widths[0], hidden_size)
         else:
             self.projectors = nn.ModuleList(parity.Projector(width, hidden_size) for width in self.widths)
         if fusion == "cross_attn":
-            self.cross_attn = CrossAttention(hidden_size if kind == "pep" else self.widths[0], HEADS[kind])
+            self.cross_attn = CrossAttention(hidden_size if kind == "pep" else self.widths[0], self.parts.heads)
 
     def features(self, pixel_values):
         """A list of [images, patches, width], one an expert."""
@@ -154,11 +172,11 @@ class Mixture(nn.Module):
 
     def weights(self, pixel_values):
         p = self.probabilities(pixel_values)
-        index = list(CLASS_OF)
+        index = list(self.parts.class_of)
         if self.is_original and self.kind == "pep" and self.fusion == "weighted_average":
             index = list(range(len(index)))
         elif self.is_original:
-            index = [CLASS_OF.index(expert) for expert in range(len(CLASS_OF))]
+            index = [self.parts.class_of.index(expert) for expert in range(len(index))]
         return p[:, index]
 
     def fuse(self, tokens, weights):
@@ -246,15 +264,20 @@ class Case(parity.Case):
         return model.eval()
 
 
-def mixture_weights(kind, fusion):
-    """The tensors of a mixture, as below its prefix in a checkpoint."""
+def part_weights(parts):
+    """The tensors of experts and gate, as below a mixture's prefix in a checkpoint."""
     tensors = {}
-    for number, name in enumerate(SHARED if kind == "shared" else PEP):
-        for key, tensor in load_file(FOLDER / name / "model.safetensors").items():
+    for number, folder in enumerate(parts.experts):
+        for key, tensor in load_file(folder / "model.safetensors").items():
             key = key.removeprefix("vision_model.")
             if key.startswith(("embeddings.", "encoder.", "pre_layrnorm.", "post_layernorm.")) and "position_ids" not in key:
                 tensors[f"experts.{number}.{key}"] = tensor
-    tensors |= {"gating_network." + key: t for key, t in load_file(FOLDER / "gate" / "model.safetensors").items()}
+    return tensors | {"gating_network." + key: t for key, t in load_file(parts.gate / "model.safetensors").items()}
+
+
+def mixture_weights(kind, fusion):
+    """The tensors of a mixture, as below its prefix in a checkpoint."""
+    tensors = part_weights(PARTS[kind])
     for key, tensor in load_file(FOLDER / "fusion.safetensors").items():
         if key.startswith(kind + ".") and (fusion == "cross_attn" or ".cross_attn." not in key):
             tensors[key.removeprefix(kind + ".")] = tensor
@@ -331,7 +354,7 @@ def main():
     generator = torch.Generator().manual_seed(21)
     torch.manual_seed(21)
     make_experts(generator)
-    make_gate(generator)
+    make_gate(FOLDER / "gate", CLASSES, "experts/general", generator)
     hidden_size = parity.Case(CASE_TWO).llm_config.hidden_size
     make_fusion_weights(hidden_size, generator)
 

@@ -29,6 +29,12 @@ IGNORED = -100
 NEW_TOKENS = 16
 transformers.logging.set_verbosity_error()
 
+# Turns that the rule `label_mask: original` does not learn, by tokenizer_type: opening delimiters and the end tag.
+UNLEARNT_TURNS = {
+    "qwen3": [(f"<|im_start|>{role}", "<|im_end|>") for role in ("system", "user")],
+    "llama": [(f"<|start_header_id|>{role}<|end_header_id|>", "<|eot_id|>") for role in ("system", "user")],
+    "apertus": [(f"<|{role}_start|>", f"<|{role}_end|>") for role in ("system", "developer", "user")],
+}
 NEVER_DECAYED = [r"bias", r"layernorm", r"rmsnorm", r"(?:^|\.)norm(?:$|\.)", r"_norm(?:$|\.)"]  # as transformers.Trainer
 
 
@@ -135,6 +141,8 @@ def group_of(name):
 class Case:
     """A case's tokenizer, model config, samples and recipes, read from its folder."""
 
+    tokenizer_type = "qwen3"
+
     def __init__(self, root):
         self.root = Path(root)
         self.folder = self.root / "cases" / CASE
@@ -156,6 +164,10 @@ class Case:
         self.attachment = self.tokenizer.convert_ids_to_tokens(self.attachment_id)
         self.recipes = [self.read_recipe(path) for path in sorted(self.folder.glob("*.yaml"))]
         self.samples = [self.read_sample(row) for row in load_from_disk(self.root / "data" / "arrow")]
+        for sample in self.samples:
+            ids, labels = assistant_labels(self.tokenizer, sample["conversations"])
+            sample["labels_assistant"] = self.expand(ids, labels)[0]
+            assert len(sample["labels_assistant"]) == len(sample["input_ids"])
 
     def read_recipe(self, path):
         return yaml.safe_load(path.read_text().replace("$CASE_ROOT", str(self.root)).replace("$OUT", "out"))
@@ -163,14 +175,12 @@ class Case:
     def read_sample(self, row):
         text = self.tokenizer.apply_chat_template(row["conversations"], tokenize=False)
         ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        labels, labels_assistant = original_labels(self.tokenizer, ids), assistant_labels(self.tokenizer, row["conversations"])
-        assert len(labels_assistant) == len(ids)
+        labels = original_labels(self.tokenizer, ids, self.tokenizer_type)
         images = [Image.open(io.BytesIO(item["value"]["bytes"])) for item in row["modalities"]]
         assert ids.count(self.attachment_id) == len(images)
         sample = {"conversations": row["conversations"], "paths": [item["value"]["path"] for item in row["modalities"]]}
         sample["input_ids"], sample["image_ranges"] = self.expand(ids)
         sample["labels"] = self.expand(ids, labels)[0]
-        sample["labels_assistant"] = self.expand(ids, labels_assistant)[0]
         sample["rgb"] = [image.convert("RGB") for image in images]
         sample["pixel_values"] = [self.processor(image, return_tensors="pt")["pixel_values"][0] for image in images]
         return sample
@@ -197,7 +207,7 @@ class Case:
 
         pixels = [image for sample in samples for image in sample["pixel_values"]]
         return {
-            "input_ids": padded([sample["input_ids"] for sample in samples], self.tokenizer.pad_token_id),
+            "input_ids": padded([sample["input_ids"] for sample in samples], self.tokenizer.pad_token_id or 0),
             "labels": padded([sample["labels"] for sample in samples], IGNORED),
             "attention_mask": padded([[1] * length for length in lengths], 0),
             "position_ids": padded([range(length) for length in lengths], 0),
@@ -213,23 +223,23 @@ class Case:
         return model.eval()
 
 
-def original_labels(tokenizer, ids):
-    """Everything is learnt but system and user turns, each from its opening delimiter to its end tag and the line break after it."""
+def original_labels(tokenizer, ids, tokenizer_type):
+    """Everything is learnt but system and user turns, each from its opening delimiter to its end tag and, in Qwen's, the line break after it."""
     labels = list(ids)
-    end, newline = tokenizer.convert_tokens_to_ids("<|im_end|>"), tokenizer("\n", add_special_tokens=False)["input_ids"]
-    for role in ("system", "user"):
-        opening = tokenizer(f"<|im_start|>{role}", add_special_tokens=False)["input_ids"]
+    newline = tokenizer("\n", add_special_tokens=False)["input_ids"]
+    for opening, end in UNLEARNT_TURNS[tokenizer_type]:
+        opening, end = tokenizer(opening, add_special_tokens=False)["input_ids"], tokenizer.convert_tokens_to_ids(end)
         for start in range(len(ids) - len(opening) + 1):
             if ids[start : start + len(opening)] == opening:
                 stop = ids.index(end, start) + 1
-                if ids[stop : stop + len(newline)] == newline:
+                if tokenizer_type == "qwen3" and ids[stop : stop + len(newline)] == newline:
                     stop += len(newline)
                 labels[start:stop] = [IGNORED] * (stop - start)
     return labels
 
 
 def assistant_labels(tokenizer, conversations):
-    """Only the assistant's text and its end tag are learnt; the borders come from rendering the conversation message by message."""
+    """(ids, labels): only the assistant's text and its end tag are learnt; the borders come from rendering the conversation message by message."""
     text = tokenizer.apply_chat_template(conversations, tokenize=False)
     spans = []
     for count, message in enumerate(conversations, 1):
@@ -238,7 +248,8 @@ def assistant_labels(tokenizer, conversations):
             spans.append((start, text.index("<|im_end|>", start) + len("<|im_end|>")))
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     is_learnt = [any(a <= start and stop <= b for a, b in spans) for start, stop in encoded["offset_mapping"]]
-    return [token if learnt else IGNORED for token, learnt in zip(encoded["input_ids"], is_learnt)]
+    ids = encoded["input_ids"]
+    return ids, [token if learnt else IGNORED for token, learnt in zip(ids, is_learnt)]
 
 
 # ------------------------------------------------------------------------------------------------------------- training

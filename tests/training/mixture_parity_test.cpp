@@ -1,6 +1,3 @@
-#include <ATen/TensorOperators.h>
-#include <ATen/ops/arange.h>
-#include <ATen/ops/cos.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
@@ -9,13 +6,12 @@
 
 #include "checkpoint/folder.h"
 #include "data/dataset.h"
-#include "generation/parity_report.h"
 #include "models/batch.h"
 #include "models/multimodal/mixture_modality.h"
 #include "models/multimodal/pretrained.h"
 #include "models/tensors.h"
-#include "run_case.h"
 #include "training/mixture_case.h"
+#include "trajectory.h"
 
 // Every kind of mixture against compositions of transformers, torchvision and torch (tests/reference/mixture_goldens.py).
 namespace multimeditron::testing {
@@ -23,15 +19,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// How far a tensor is from what is stated of it: its norm, and its product with cos(0), cos(1), ..., relative to the norm.
-double difference(const at::Tensor& ours, double norm, double product) {
-  const at::Tensor flat = ours.to(at::kDouble).flatten();
-  const double our_product = (flat * at::arange(flat.numel(), at::kDouble).cos()).sum().item<double>();
-  return std::max(std::abs(flat.norm().item<double>() - norm), std::abs(our_product - product)) / norm;
-}
-
 double difference(const at::Tensor& ours, const Json& stated) {
-  return difference(ours, stated[0].get<double>(), stated[1].get<double>());
+  return difference_from_stated(ours, stated[0].get<double>(), stated[1].get<double>());
 }
 
 /// A model and the micro-batch of the goldens.
@@ -126,7 +115,7 @@ TEST_P(MixtureParity, FeaturesEmbeddingsLossAndEveryGradient) {
       EXPECT_LT(parameters[tensor]->grad.norm().item<double>(), 1e-6 * total) << tensor;
       continue;
     }
-    largest = std::max(largest, difference(parameters[tensor]->grad, norm, each[2].get<double>()));
+    largest = std::max(largest, difference_from_stated(parameters[tensor]->grad, norm, each[2].get<double>()));
   }
   report_parity(name, "every gradient, FULL", largest, 1e-4);
   // What the reference gives no gradient gets none here.
@@ -175,23 +164,8 @@ TEST_P(MixtureTraining, FollowsTheReferenceForTenSteps) {
         write_mixture_recipe(folder / (std::string(mode) + ".yaml"), mixture_entry(mixture), folder / "start", out, mode);
     const Result result = run({"train", "--config", recipe.string(), "--quiet", "logging_level=micro"});
     ASSERT_EQ(result.code, 0) << result.err;
-    std::vector<double> losses, norms, rates, micro_losses;
-    Json batches = Json::array();
-    for (const Json& step : step_lines(out / "metrics.jsonl")) {
-      losses.push_back(step.at("loss"));
-      norms.push_back(step.at("grad_norm"));
-      rates.push_back(step.at("learning_rate"));
-      for (const Json& loss : step.at("micro_losses")) micro_losses.push_back(loss);
-      for (const Json& samples : step.at("micro_samples")) batches.push_back(samples);
-    }
-    EXPECT_EQ(batches, expected.at("batches"));
     const std::string name = "mixture " + mixture.name();
-    const auto numbers = [&](const char* key) { return expected.at(key).get<std::vector<double>>(); };
-    report_parity(name, std::string(mode) + " losses of micro-batches", largest_difference(micro_losses, numbers("micro_losses")), 1e-4);
-    report_parity(name, std::string(mode) + " losses of steps", largest_difference(losses, numbers("step_losses")), 1e-4);
-    report_parity(name, std::string(mode) + " gradient norms", largest_difference(norms, numbers("grad_norms_before_clipping")), 1e-4);
-    report_parity(name, std::string(mode) + " learning rates", largest_difference(rates, numbers("learning_rates_logged")), 1e-8);
-
+    report_trajectory(name, mode, out / "metrics.jsonl", expected);
     const SafetensorsReader reader(checkpoint_path(out, list_checkpoints(out).back()));
     double largest = 0;
     for (const Json& each : expected.at("final_norms")) {

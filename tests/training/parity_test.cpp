@@ -2,10 +2,9 @@
 
 #include "checkpoint/folder.h"
 #include "checkpoint/safetensors.h"
-#include "generation/parity_report.h"
 #include "models/multimodal/pretrained.h"
 #include "models/tensors.h"
-#include "run_case.h"
+#include "trajectory.h"
 
 namespace multimeditron::testing {
 namespace {
@@ -24,21 +23,7 @@ TEST_P(TrainingParity, FollowsTheReferenceStepByStep) {
   ASSERT_EQ(result.code, 0) << result.err;
   const Json expected = read_json(std::filesystem::path(TEST_DATA) / c.name / "cases/qwen3_clip/expected.json").at("trajectory").at(c.mode);
 
-  std::vector<double> losses, norms, rates, micro_losses;
-  Json batches = Json::array();
-  for (const Json& step : step_lines(out / c.recipe / "metrics.jsonl")) {
-    losses.push_back(step.at("loss"));
-    norms.push_back(step.at("grad_norm"));
-    rates.push_back(step.at("learning_rate"));
-    for (const Json& loss : step.at("micro_losses")) micro_losses.push_back(loss);
-    for (const Json& samples : step.at("micro_samples")) batches.push_back(samples);
-  }
-  EXPECT_EQ(batches, expected.at("batches"));
-  const auto numbers = [&](const char* key) { return expected.at(key).get<std::vector<double>>(); };
-  report_parity(c.name, c.mode + " losses of micro-batches", largest_difference(micro_losses, numbers("micro_losses")), 1e-4);
-  report_parity(c.name, c.mode + " losses of steps", largest_difference(losses, numbers("step_losses")), 1e-4);
-  report_parity(c.name, c.mode + " gradient norms", largest_difference(norms, numbers("grad_norms_before_clipping")), 1e-4);
-  report_parity(c.name, c.mode + " learning rates", largest_difference(rates, numbers("learning_rates_logged")), 1e-8);
+  report_trajectory(c.name, c.mode, out / c.recipe / "metrics.jsonl", expected);
 
   const SafetensorsReader reader(checkpoint_path(out / c.recipe, list_checkpoints(out / c.recipe).back()));
   double largest = 0;

@@ -331,15 +331,17 @@ void add_to_float(const T* __restrict x, float* __restrict y, int64_t count) {
 template <class G>
 void adamw(const AdamW& o, const G* __restrict grad, float* __restrict parameter, float* __restrict exp_avg, float* __restrict exp_avg_sq,
            bf16* __restrict copy, int64_t count) {
-  const float decay = 1.0f - o.lr * o.weight_decay, step = o.lr / o.bias_correction1;
-  const float inverse_sqrt = 1.0f / o.bias_correction2_sqrt;
+  const auto decay = static_cast<float>(1 - o.lr * o.weight_decay), step = static_cast<float>(o.lr / o.bias_correction1);
+  const auto beta2 = static_cast<float>(o.beta2), share1 = static_cast<float>(1 - o.beta1), share2 = static_cast<float>(1 - o.beta2);
+  const auto inverse_sqrt = static_cast<float>(1 / o.bias_correction2_sqrt);
+  const auto eps = static_cast<float>(o.eps), grad_scale = static_cast<float>(o.grad_scale);
   for (int64_t i = 0; i < count; ++i) {
-    const float g = load(grad[i]) * o.grad_scale;
-    const float m = exp_avg[i] + (1.0f - o.beta1) * (g - exp_avg[i]);
-    const float v = exp_avg_sq[i] * o.beta2 + (1.0f - o.beta2) * g * g;
+    const float g = load(grad[i]) * grad_scale;
+    const float m = exp_avg[i] + share1 * (g - exp_avg[i]);
+    const float v = exp_avg_sq[i] * beta2 + share2 * g * g;
     exp_avg[i] = m;
     exp_avg_sq[i] = v;
-    const float p = parameter[i] * decay - step * m / (std::sqrt(v) * inverse_sqrt + o.eps);
+    const float p = parameter[i] * decay - step * m / (std::sqrt(v) * inverse_sqrt + eps);
     parameter[i] = p;
     if (copy != nullptr) store(copy[i], p);
   }

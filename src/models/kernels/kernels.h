@@ -35,10 +35,11 @@ struct Xielu {
   float alpha_p = 0, alpha_n = 0, beta = 0, eps = 0;
 };
 
+/// In double, so that what is computed from them is rounded once: 1 - 0.999f is 1.3e-5 away from 0.001.
 struct AdamW {
-  float lr, beta1, beta2, eps, weight_decay;
-  float bias_correction1, bias_correction2_sqrt;
-  float grad_scale;  ///< clipping: gradients are multiplied by it
+  double lr, beta1, beta2, eps, weight_decay;
+  double bias_correction1, bias_correction2_sqrt;
+  double grad_scale;  ///< clipping: gradients are multiplied by it
 };
 
 /// Row-wise kernels, serial over the rows they are given: the callers spread rows or heads over threads. All arithmetic is in float32.
