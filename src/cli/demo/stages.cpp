@@ -59,7 +59,7 @@ constexpr Course kLlmEnd2End = {
     0.01};
 
 /// Of stage 2 with a mixture, and with the single CLIP that it is compared with.
-constexpr int64_t kMixtureSteps = 600;
+constexpr int64_t kMixtureSteps = 450;
 
 Course scaled(Course course, bool quick) {
   constexpr int64_t kFewer = 20;
