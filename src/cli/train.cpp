@@ -26,7 +26,7 @@ CLI::App* add_training(CLI::App& app, Action& action, const Words& words, const 
   added->add_option("--config", options->config, words.recipe)->type_name("RECIPE");
   added->add_option("overrides", options->overrides, words.overrides)->type_name("KEY=VALUE");
   added->add_flag("--fresh", options->fresh, "Set the run in output_dir aside (renamed) and start anew");
-  added->add_flag("--quiet", options->quiet, "Print results and errors only");
+  added->add_flag("--quiet", options->quiet, "Print errors only");
   added->add_flag("--json", options->json, "Print JSON lines for programs");
   added->callback([options, &action, run = std::move(run), name = std::string(words.name)] {
     action = [options, run, name] {

@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <string_view>
 
 #include "base/error.h"
+#include "base/log.h"
 
 namespace multimeditron {
 namespace {
@@ -156,6 +158,23 @@ Attachment read_attachment(const Items& items, int64_t item) {
 
 }  // namespace
 
+namespace {
+
+/// The usual column of the `datasets` library's images is read by no one here.
+void warn_of_images(const arrow::Schema& schema, const std::string& file) {
+  static std::atomic<bool> told = false;
+  if (schema.GetFieldIndex("modalities") >= 0) return;
+  for (const auto& field : schema.fields()) {
+    const bool holds_bytes =
+        field->type()->id() == Type::STRUCT && static_cast<const arrow::StructType&>(*field->type()).GetFieldByName("bytes");
+    if (!holds_bytes || told.exchange(true)) continue;
+    warn(fmt::format("{}: the images of the column `{}` are not used: they belong in `modalities`, a list of {{type: image, value: ...}}",
+                     file, field->name()));
+  }
+}
+
+}  // namespace
+
 void check_row_schema(const arrow::Schema& schema, const std::string& file) {
   const auto fits = [&](const char* name, bool (*check)(const arrow::DataType&)) {
     const std::vector<int> indices = schema.GetAllFieldIndices(name);
@@ -166,7 +185,10 @@ void check_row_schema(const arrow::Schema& schema, const std::string& file) {
   const bool has_content = std::any_of(names.begin(), names.end(), [](const std::string& name) {
     return name == "conversations" || name == "text" || name == "modalities";
   });
-  if (has_content && fits("conversations", is_conversations) && fits("text", holds_strings) && fits("modalities", is_modalities)) return;
+  if (has_content && fits("conversations", is_conversations) && fits("text", holds_strings) && fits("modalities", is_modalities)) {
+    warn_of_images(schema, file);
+    return;
+  }
   std::string found;
   for (const auto& field : schema.fields()) found += (found.empty() ? "" : ", ") + field->name() + ": " + field->type()->ToString();
   throw UserError("the data set's columns are not those of training samples",

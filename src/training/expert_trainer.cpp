@@ -406,8 +406,10 @@ void ExpertTrainer::run() {
 
 void train_expert(const ExpertRecipe& recipe, bool fresh, OutputMode output) {
   keep_large_blocks();
+  RunIdentity identity = identity_of(recipe);
+  identity.start_key = "`clip_name`";
   run_in_folder(
-      identity_of(recipe), fresh, recipe.training_args.gradient_accumulation_steps, output,
+      std::move(identity), fresh, recipe.training_args.gradient_accumulation_steps, output,
       [&](RunFolder& folder) { ExpertTrainer(recipe, folder, output).run(); },
       [&](RunFolder& folder) { ExpertTrainer(recipe, folder, output).examine_finished(); });
 }

@@ -519,7 +519,7 @@ void GateTrainer::run() {
 
 void train_gate(const GateRecipe& recipe, bool fresh, OutputMode output) {
   keep_large_blocks();
-  run_in_folder({recipe.output_dir, recipe.fingerprint, recipe.effective_yaml}, fresh, recipe.gradient_accumulation_steps, output,
+  run_in_folder({recipe.output_dir, recipe.fingerprint, recipe.effective_yaml, "`pretrained_backbone`"}, fresh, recipe.gradient_accumulation_steps, output,
                 [&](RunFolder& folder) { GateTrainer(recipe, folder, output).run(); });
 }
 

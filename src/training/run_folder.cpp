@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -44,6 +46,7 @@ RunFolder::RunFolder(RunIdentity identity, bool fresh, int64_t micro_batches_per
       micro_batches_per_step_(micro_batches_per_step),
       start_date_(today_iso_date()) {
   if (!path_.has_filename()) path_ = path_.parent_path();  // "out/" names "out"
+  is_new_ = !fs::exists(path_);
   create(path_);
   lock_ = std::make_unique<RunLock>(path_);
   const fs::path file = path_ / "run.json";
@@ -79,7 +82,8 @@ RunFolder::RunFolder(RunIdentity identity, bool fresh, int64_t micro_batches_per
                     {.where = path_.string(),
                      .found = "these differ (old, new):\n" + recipe_difference(old_yaml, identity_.effective_yaml),
                      .fix = "choose another `output_dir`, or set the old run aside with --fresh; to train its model further, name the old "
-                            "run in `base_model` (a language model: `base_llm`)"});
+                            "run in " +
+                            identity_.start_key});
   }
   finished_ = read_run_state(path_) == "finished";
   remove_leftovers(path_);
@@ -88,6 +92,15 @@ RunFolder::RunFolder(RunIdentity identity, bool fresh, int64_t micro_batches_per
 void RunFolder::inherit(int64_t micro_batches_per_step, std::string start_date) {
   micro_batches_per_step_ = micro_batches_per_step;
   start_date_ = std::move(start_date);
+}
+
+RunFolder::~RunFolder() {
+  if (!is_new_) return;
+  std::error_code code;
+  fs::directory_iterator entries(path_, code);
+  const bool is_untouched = !code && std::all_of(begin(entries), end(entries),
+                                                 [](const fs::directory_entry& entry) { return entry.path().filename() == ".lock"; });
+  if (is_untouched) fs::remove_all(path_, code);
 }
 
 void RunFolder::claim() {

@@ -13,6 +13,7 @@ namespace multimeditron {
 struct RunIdentity {
   std::filesystem::path output_dir;
   std::string fingerprint, effective_yaml;
+  std::string start_key = "`base_model` (a language model: `base_llm`)";  ///< of the recipe: what a further run begins with
 };
 template <class R>
 RunIdentity identity_of(const R& recipe) {
@@ -28,6 +29,10 @@ class RunFolder {
   /// Takes the folder for this run. `fresh`: an old run in it is passed over, and set aside by claim(). Throws UserError: another recipe's
   /// run (with the difference), another process has it, cannot be written.
   RunFolder(RunIdentity identity, bool fresh, int64_t micro_batches_per_step);
+  /// A folder that was made for this launch and has not been claimed goes again.
+  ~RunFolder();
+  RunFolder(const RunFolder&) = delete;
+  RunFolder& operator=(const RunFolder&) = delete;
 
   /// Takes over what the run of a checkpoint fixed at its first launch, so that going on with it in another folder changes neither its
   /// steps nor its prompts. To be called before claim().
@@ -52,6 +57,7 @@ class RunFolder {
   RunIdentity identity_;
   std::filesystem::path path_;
   std::unique_ptr<RunLock> lock_;
+  bool is_new_ = false;  ///< made by this launch
   bool finished_ = false;
   bool holds_old_run_ = false;
   bool replaces_failed_run_ = false;  ///< of another recipe, and without a checkpoint

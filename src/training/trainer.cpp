@@ -133,12 +133,22 @@ StepRecord Trainer::train_step(int64_t step) {
   // All of the step's micro-batches first: how many of them have labels is part of each one's weight.
   std::vector<MicroBatch> batches;
   int64_t with_labels = 0, labels = 0;
+  size_t num_images = 0;
   for (int64_t i = 0; i < plan.num_batches; ++i) {
     const SampleBatch samples = loader_->next();
     batches.push_back(make_micro_batch(samples.samples, model.image_size(), model.image_size()));
     batches.back().dropout_seed = dropout_seed(recipe_.seed, plan_->batches_before(step) + i);
+    num_images += batches.back().image_of.size();
     with_labels += batches.back().num_labels() > 0;
     labels += batches.back().num_labels();
+  }
+
+  if (num_images == 0 && labels > 0 && state_.samples_seen == 0 && recipe_.training_mode == TrainingMode::kAlignment) {
+    throw UserError(
+        "no sample of the first step has an image, and ALIGNMENT trains on nothing else",
+        {.where = recipe_.file.string() + ", key datasets",
+         .found = "rows without `modalities`",
+         .fix = "give each row `modalities: [{type: image, value: ...}]` and the attachment token in its text (docs/training.md)"});
   }
 
   StepRecord record{.step = step + 1, .total_steps = plan_->total_steps(), .epoch = plan.epoch_after};

@@ -26,7 +26,7 @@ TEST(Mistakes, MissingModelFolder) {
   expect_mistake(train_case("case_qwen3_clip", "alignment", folder.path(), {"base_model=nowhere/checkpoint-3"}), {"nowhere/checkpoint-3"});
   expect_mistake(train_case("case_qwen3_clip", "alignment", folder.path(), {"base_model=null", "base_llm=someone/missing-llm"}),
                  {"someone/missing-llm", "base_llm"});
-  EXPECT_FALSE(fs::exists(folder.path() / "alignment/STATE"));
+  EXPECT_FALSE(fs::exists(folder.path() / "alignment")) << "an empty folder would look like a run to the next stage";
   // The mended recipe runs in the same folder: nothing was claimed.
   EXPECT_EQ(train_case("case_qwen3_clip", "alignment", folder.path(), {"training_args.max_steps=1"}).code, 0);
 }
@@ -45,6 +45,14 @@ TEST(Mistakes, MissingDataSet) {
   const TemporaryFolder folder;
   expect_mistake(train_case("case_qwen3_clip", "alignment", folder.path(), {"datasets.0.packed_path=no/such/data"}),
                  {"no/such/data", "packed_path"});
+}
+
+TEST(Mistakes, AnAlignmentWithoutImages) {
+  const TemporaryFolder folder;
+  write_file_atomic(folder / "text.jsonl", R"({"text": "A lesion in the liver."})"
+                                           "\n");
+  expect_mistake(train_case("case_qwen3_clip", "alignment", folder.path(), {"datasets.0.packed_path=" + (folder / "text.jsonl").string()}),
+                 {"no sample of the first step has an image", "modalities"});
 }
 
 TEST(Mistakes, TruncatedWeights) {
