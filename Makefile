@@ -4,8 +4,9 @@ JOBS ?= $(shell nproc)
 # OUTPUT, SEED: of the demo.
 OUTPUT ?= demo-output
 SEED ?= 0
+FUZZ_SECONDS ?= 300
 .DEFAULT_GOAL := help
-.PHONY: help setup configure build demo test bench goldens format lint asan cross-check clean
+.PHONY: help setup configure build demo test bench goldens format lint asan fuzz cross-check clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,11 +59,18 @@ asan: setup  ## build with the address and undefined-behaviour sanitizers into b
 	@cmake --build build-asan -- -j$(JOBS)
 	@cd build-asan && ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 ctest --output-on-failure -j2 -E '^(house|rust)\.'
 
+fuzz: setup  ## libFuzzer on every parser of outside bytes, FUZZ_SECONDS=300 each (needs clang, which it installs)
+	@echo "== fuzz: preset fuzz, $(FUZZ_SECONDS) seconds a parser"
+	@tests/house/tool clang libclang-rt-14-dev
+	@cmake --preset fuzz -DFUZZ_SECONDS=$(FUZZ_SECONDS) >/dev/null
+	@cmake --build build-fuzz --target fuzz_targets -- -j$(JOBS)
+	@cd build-fuzz && ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 ctest --output-on-failure -j$(JOBS) -R '^fuzz\.'
+
 cross-check: setup  ## compile every source for 64-bit Arm (nothing is linked or run)
 	@echo "== cross-check: src/ for aarch64"
 	@JOBS=$(JOBS) tests/house/cross_check
 
 # Not $(OUTPUT): that may come from the environment, where another program left it.
 clean:  ## remove the build folders and demo-output/; what was fetched stays in .deps/
-	@echo "== clean: build/ build-debug/ build-asan/ demo-output/"
-	@rm -rf build build-debug build-asan demo-output
+	@echo "== clean: build/ build-debug/ build-asan/ build-fuzz/ demo-output/"
+	@rm -rf build build-debug build-asan build-fuzz demo-output

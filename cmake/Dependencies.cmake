@@ -40,6 +40,19 @@ find_package(nlohmann_json REQUIRED)
 find_package(yaml-cpp REQUIRED)
 find_package(JPEG REQUIRED)
 find_package(PNG REQUIRED)
+find_package(TIFF REQUIRED)
+find_package(GIF REQUIRED)
+find_package(ZLIB REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(WEBP REQUIRED IMPORTED_TARGET libwebp libwebpdemux)
+pkg_check_modules(OPENJPEG REQUIRED IMPORTED_TARGET libopenjp2)
+
+# DCMTK's own pkg-config file asks for libraries that nothing here uses, and nifti has none.
+add_library(dcmtk INTERFACE)
+target_link_libraries(dcmtk INTERFACE dcmjpeg dcmjpls dcmimage dcmimgle dcmdata oflog ofstd)
+add_library(nifti INTERFACE)
+target_include_directories(nifti SYSTEM INTERFACE /usr/include/nifti)
+target_link_libraries(nifti INTERFACE nifti2 znz ZLIB::ZLIB)
 find_package(CLI11 REQUIRED)
 
 # The Rust bridge: one static library of tokenizers and minijinja behind a C ABI (rust/bridge.h).

@@ -57,18 +57,18 @@ UserError unsupported_image(const std::string& what, const std::string& fix) {
   return UserError(fmt::format("unsupported image: {}", what), {.found = what + "; JPEG and PNG can be read", .fix = fix});
 }
 
-void check_image_size(int64_t width, int64_t height) {
+void check_image_size(int64_t width, int64_t height, const DecodeOptions& options) {
   // Sizes are at most 2^31, so the product fits.
-  if (width * height <= kMaxImagePixels) return;
+  if (width * height <= options.max_pixels) return;
   throw UserError("too large an image",
-                  {.found = fmt::format("{} x {} pixels in its header; at most {} are accepted", width, height, kMaxImagePixels),
+                  {.found = fmt::format("{} x {} pixels in its header; at most {} are accepted", width, height, options.max_pixels),
                    .fix = "scale it down first"});
 }
 
-RgbImage decode_image(std::span<const std::byte> bytes) {
+RgbImage decode_image(std::span<const std::byte> bytes, const DecodeOptions& options) {
   if (bytes.empty()) throw UserError("unidentified image: no bytes at all", {.fix = "copy or download the file again, or leave it out"});
-  if (has_at(bytes, 0, "\xff\xd8\xff"sv)) return decode_jpeg(bytes);
-  if (has_at(bytes, 0, "\x89PNG\r\n\x1a\n"sv)) return decode_png(bytes);
+  if (has_at(bytes, 0, "\xff\xd8\xff"sv)) return decode_jpeg(bytes, options);
+  if (has_at(bytes, 0, "\x89PNG\r\n\x1a\n"sv)) return decode_png(bytes, options);
   for (const Signature& signature : kUndecodable) {
     if (has_at(bytes, signature.offset, signature.bytes)) {
       throw unsupported_image(signature.what, signature.fix != nullptr ? signature.fix : kConvert);

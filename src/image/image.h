@@ -16,9 +16,17 @@ struct RgbImage {
   bool is_from_sixteen_bit_grey = false;
 };
 
+/// Pillow's limit (twice its MAX_IMAGE_PIXELS): more pixels in a header are refused before memory is taken.
+inline constexpr int64_t kMaxImagePixels = 178'956'970;
+
+/// How a loader wants its files decoded; the defaults are what the Python original does.
+struct DecodeOptions {
+  int64_t max_pixels = kMaxImagePixels;
+};
+
 /// Decodes by content (JPEG, PNG), not by name. Throws UserError whose message names the kind of fault: unidentified, truncated, corrupt,
-/// too large (more than 178,956,970 pixels, refused before memory is taken).
-RgbImage decode_image(std::span<const std::byte> bytes);
+/// too large.
+RgbImage decode_image(std::span<const std::byte> bytes, const DecodeOptions& options = {});
 
 /// An 8-bit RGB PNG of `image`, for the demo's data set and for reports.
 std::string encode_png(const RgbImage& image);

@@ -193,10 +193,10 @@ void convert_inverted_cmyk(const uint8_t* cmyk, int64_t width, uint8_t* rgb) {
 
 }  // namespace
 
-RgbImage decode_jpeg(std::span<const std::byte> bytes) {
+RgbImage decode_jpeg(std::span<const std::byte> bytes, const DecodeOptions& options) {
   JpegReader reader(bytes);
   if (!reader.read_header()) throw reader.error();
-  check_image_size(reader.width(), reader.height());
+  check_image_size(reader.width(), reader.height(), options);
   const int components = reader.num_components();
   if (components != 1 && components != 3 && components != 4) {
     throw unsupported_image(fmt::format("a JPEG with {} components", components), "convert it to PNG");

@@ -111,10 +111,10 @@ class PngReader {
 
 }  // namespace
 
-RgbImage decode_png(std::span<const std::byte> bytes) {
+RgbImage decode_png(std::span<const std::byte> bytes, const DecodeOptions& options) {
   PngReader reader(bytes);
   if (!reader.read_header()) throw reader.error();
-  check_image_size(reader.width(), reader.height());
+  check_image_size(reader.width(), reader.height(), options);
   // Deflate folds at most 1032 to 1: before any memory is taken, a few bytes cannot hold a huge image.
   if (reader.unfolded_size() / 1032 > static_cast<int64_t>(bytes.size())) {
     throw truncated_image("PNG", fmt::format("{} bytes for {} x {} pixels", bytes.size(), reader.width(), reader.height()));
