@@ -39,6 +39,21 @@ std::string load_attachment(const Attachment& attachment, std::span<const Loader
   return read_file(file);
 }
 
+DecodeOptions decode_options(const std::string& type, std::span<const LoaderSpec> loaders, const ImageProcessor* processor) {
+  DecodeOptions options;
+  for (const LoaderSpec& loader : loaders) {
+    if (loader.modality_type != type) continue;
+    options.max_pixels = loader.max_pixels;
+    options.sixteen_bit = loader.sixteen_bit == "clip" ? SixteenBit::kClip : SixteenBit::kHighByte;
+    if (!loader.fast_decode || processor == nullptr) continue;
+    if (const auto enough = processor->enough()) {
+      options.enough_width = (*enough)[0];
+      options.enough_height = (*enough)[1];
+    }
+  }
+  return options;
+}
+
 void require_image_folders(std::span<const LoaderSpec> loaders, const fs::path& recipe_file) {
   for (size_t i = 0; i < loaders.size(); ++i) {
     std::error_code code;

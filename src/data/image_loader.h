@@ -5,6 +5,7 @@
 #include <string>
 
 #include "data/dataset.h"
+#include "image/processor.h"
 
 namespace multimeditron {
 
@@ -12,6 +13,9 @@ namespace multimeditron {
 /// holds a path only, the file below `folder`), `fs-image` the file below `base_path` (`folder` where it has none). Throws UserError
 /// without the row: no loader for the type, a missing file, a path that leaves its folder.
 std::string load_attachment(const Attachment& attachment, std::span<const LoaderSpec> loaders, const std::filesystem::path& folder);
+
+/// How the loader of attachments of `type` wants its images decoded. `processor` is what they go into, for `fast_decode`; null: not known.
+DecodeOptions decode_options(const std::string& type, std::span<const LoaderSpec> loaders, const ImageProcessor* processor);
 
 /// Throws UserError for a loader whose `base_path` is no folder: each of its images would be missing.
 void require_image_folders(std::span<const LoaderSpec> loaders, const std::filesystem::path& recipe_file);

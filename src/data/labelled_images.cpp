@@ -62,11 +62,14 @@ Sample LabelledImages::build(int64_t number) const {
     if (row.modalities.empty())
       throw UserError("the row has no image", {.found = "nothing in `modalities`", .fix = "leave out rows without an image"});
     const std::string bytes = load_attachment(row.modalities[0], options_.loaders, at.dataset->folder(at.row));
-    const RgbImage image = decode_image(std::as_bytes(std::span(bytes.data(), bytes.size())));
-    Sample sample{.index = number, .text = {}, .images = {}};
     const bool is_augmented = number >= size();
-    if (options_.processor && !is_augmented) {
-      sample.images.push_back({image.width, image.height, 0, (*options_.processor)(image)});
+    // An augmentation may enlarge a small part, so it takes the whole image.
+    const ImageProcessor* processor = options_.processor && !is_augmented ? &*options_.processor : nullptr;
+    const RgbImage image = decode_image(std::as_bytes(std::span(bytes.data(), bytes.size())),
+                                        decode_options(row.modalities[0].type, options_.loaders, processor));
+    Sample sample{.index = number, .text = {}, .images = {}};
+    if (processor != nullptr) {
+      sample.images.push_back({image.width, image.height, 0, (*processor)(image)});
       return sample;
     }
     const RgbImage part =

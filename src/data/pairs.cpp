@@ -57,7 +57,8 @@ Sample PairBuilder::build(int64_t index) const {
     Sample sample{.index = index, .text = {}, .images = {}};
     sample.text.input_ids = caption_ids(tokenizer_, text, rule_);
     const std::string bytes = load_attachment(row.modalities[0], loaders_, dataset_.folder(index));
-    const RgbImage image = decode_image(std::as_bytes(std::span(bytes.data(), bytes.size())));
+    const RgbImage image =
+        decode_image(std::as_bytes(std::span(bytes.data(), bytes.size())), decode_options(row.modalities[0].type, loaders_, &processor_));
     sample.images.push_back({image.width, image.height, 0, processor_(image)});
     return sample;
   } catch (const UserError& error) {

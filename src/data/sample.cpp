@@ -68,8 +68,8 @@ std::string SampleBuilder::load_image(const Row& row, size_t item, int64_t index
   return load_attachment(row.modalities[item], loaders_, dataset_.folder(index));
 }
 
-RgbImage SampleBuilder::decode(const std::string& bytes, int64_t index) const {
-  RgbImage image = decode_image(bytes_of(bytes));
+RgbImage SampleBuilder::decode(const std::string& bytes, const std::string& type, int64_t index) const {
+  RgbImage image = decode_image(bytes_of(bytes), decode_options(type, loaders_, processor_ ? &*processor_ : nullptr));
   if (image.is_from_sixteen_bit_grey) {
     note(fmt::format("{}: 16-bit grey images are used by their high byte", dataset_.folder(index).string()));
   }
@@ -85,7 +85,7 @@ Sample SampleBuilder::build(int64_t index) const {
         if (!processor_)
           throw UserError("the model takes no images", {.fix = "leave the rows with images out, or add `modalities` to the recipe"});
         const std::string bytes = load_image(row, item, index);
-        const RgbImage image = decode(bytes, index);
+        const RgbImage image = decode(bytes, row.modalities[item].type, index);
         return ImageInput{image.width, image.height, content_hash(bytes), (*processor_)(image)};
       }));
     }
@@ -108,7 +108,7 @@ std::vector<RgbImage> SampleBuilder::decode_images(int64_t index) const {
   std::vector<RgbImage> images;
   for (size_t item = 0; item < row.modalities.size(); ++item) {
     try {
-      images.push_back(at_image(item, [&] { return decode(load_image(row, item, index), index); }));
+      images.push_back(at_image(item, [&] { return decode(load_image(row, item, index), row.modalities[item].type, index); }));
     } catch (const UserError& error) {
       throw error.at(dataset_.place(index));
     }

@@ -13,7 +13,7 @@ namespace multimeditron {
 
 /// An image as it goes into the encoder.
 struct ImageInput {
-  int64_t width = 0, height = 0;    ///< of the decoded file
+  int64_t width = 0, height = 0;    ///< as decoded, before the processor
   uint64_t content_hash = 0;        ///< equal for equal encoded bytes: an image that occurs again may be encoded once
   std::vector<float> pixel_values;  ///< [3, H, W]
 };
@@ -55,7 +55,7 @@ class SampleBuilder : public SampleSource {
  private:
   EncodedText encode(const Row& row) const;
   std::string load_image(const Row& row, size_t item, int64_t index) const;
-  RgbImage decode(const std::string& bytes, int64_t index) const;
+  RgbImage decode(const std::string& bytes, const std::string& type, int64_t index) const;
 
   const Dataset& dataset_;
   const Tokenizer& tokenizer_;

@@ -21,5 +21,10 @@ void check_image_size(int64_t width, int64_t height, const DecodeOptions& option
 /// One function a format; `bytes` begin with the format's signature. Throw UserError.
 RgbImage decode_jpeg(std::span<const std::byte> bytes, const DecodeOptions& options);
 RgbImage decode_png(std::span<const std::byte> bytes, const DecodeOptions& options);
+RgbImage decode_webp(std::span<const std::byte> bytes, const DecodeOptions& options);
+RgbImage decode_tiff(std::span<const std::byte> bytes, const DecodeOptions& options);
+RgbImage decode_gif(std::span<const std::byte> bytes, const DecodeOptions& options);
+RgbImage decode_bmp(std::span<const std::byte> bytes, const DecodeOptions& options);
+RgbImage decode_pnm(std::span<const std::byte> bytes, const DecodeOptions& options);
 
 }  // namespace multimeditron

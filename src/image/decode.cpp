@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <string_view>
 
@@ -10,6 +11,26 @@ namespace {
 
 const char* const kConvert = "convert it to PNG or JPEG";
 
+using namespace std::string_view_literals;
+
+/// What a format begins with, and who decodes it.
+struct Format {
+  std::string_view bytes;
+  RgbImage (*decode)(std::span<const std::byte>, const DecodeOptions&);
+  const char* name;
+};
+constexpr std::array kFormats = {
+    Format{"\xff\xd8\xff"sv, decode_jpeg, "JPEG"},
+    Format{"\x89PNG\r\n\x1a\n"sv, decode_png, "PNG"},
+    Format{"II*\0"sv, decode_tiff, "TIFF"},
+    Format{"MM\0*"sv, decode_tiff, "TIFF"},
+    Format{"II+\0"sv, decode_tiff, "BigTIFF"},
+    Format{"MM\0+"sv, decode_tiff, "BigTIFF"},
+    Format{"GIF87a"sv, decode_gif, "GIF"},
+    Format{"GIF89a"sv, decode_gif, "GIF"},
+    Format{"BM"sv, decode_bmp, "BMP"},
+};
+
 /// A format that is known by its first bytes but cannot be decoded.
 struct Signature {
   size_t offset;
@@ -18,15 +39,7 @@ struct Signature {
   const char* fix;
 };
 
-using namespace std::string_view_literals;
 constexpr std::array kUndecodable = {
-    Signature{8, "WEBP"sv, "a WebP image", nullptr},
-    Signature{0, "II*\0"sv, "a TIFF image", nullptr},
-    Signature{0, "MM\0*"sv, "a TIFF image", nullptr},
-    Signature{0, "II+\0"sv, "a BigTIFF image", nullptr},
-    Signature{0, "MM\0+"sv, "a BigTIFF image", nullptr},
-    Signature{0, "GIF8"sv, "a GIF image", nullptr},
-    Signature{0, "BM"sv, "a BMP image", nullptr},
     Signature{4, "jP  "sv, "a JPEG 2000 image", nullptr},
     Signature{0, "\xff\x4f\xff\x51"sv, "a JPEG 2000 image", nullptr},
     Signature{4, "ftyp"sv, "a HEIF or AVIF image", nullptr},
@@ -39,6 +52,13 @@ constexpr std::array kUndecodable = {
 bool has_at(std::span<const std::byte> bytes, size_t offset, std::string_view wanted) {
   if (bytes.size() < offset + wanted.size()) return false;
   return std::string_view(reinterpret_cast<const char*>(bytes.data()) + offset, wanted.size()) == wanted;
+}
+
+/// P1 to P6 or Pf, and white space.
+bool is_pnm(std::span<const std::byte> bytes) {
+  if (bytes.size() < 3 || !has_at(bytes, 0, "P"sv)) return false;
+  const auto kind = std::to_integer<char>(bytes[1]), next = std::to_integer<char>(bytes[2]);
+  return ((kind >= '1' && kind <= '6') || kind == 'f') && (next == ' ' || (next >= '\t' && next <= '\r'));
 }
 
 }  // namespace
@@ -54,12 +74,12 @@ UserError corrupt_image(const std::string& kind, const std::string& detail) {
 }
 
 UserError unsupported_image(const std::string& what, const std::string& fix) {
-  return UserError(fmt::format("unsupported image: {}", what), {.found = what + "; JPEG and PNG can be read", .fix = fix});
+  return UserError(fmt::format("unsupported image: {}", what),
+                   {.found = what + "; JPEG, PNG, WebP, TIFF, GIF, BMP and PNM can be read", .fix = fix});
 }
 
 void check_image_size(int64_t width, int64_t height, const DecodeOptions& options) {
-  // Sizes are at most 2^31, so the product fits.
-  if (width * height <= options.max_pixels) return;
+  if (height == 0 || width <= options.max_pixels / height) return;
   throw UserError("too large an image",
                   {.found = fmt::format("{} x {} pixels in its header; at most {} are accepted", width, height, options.max_pixels),
                    .fix = "scale it down first"});
@@ -67,17 +87,22 @@ void check_image_size(int64_t width, int64_t height, const DecodeOptions& option
 
 RgbImage decode_image(std::span<const std::byte> bytes, const DecodeOptions& options) {
   if (bytes.empty()) throw UserError("unidentified image: no bytes at all", {.fix = "copy or download the file again, or leave it out"});
-  if (has_at(bytes, 0, "\xff\xd8\xff"sv)) return decode_jpeg(bytes, options);
-  if (has_at(bytes, 0, "\x89PNG\r\n\x1a\n"sv)) return decode_png(bytes, options);
+  for (const Format& format : kFormats) {
+    if (has_at(bytes, 0, format.bytes)) return format.decode(bytes, options);
+  }
+  if (has_at(bytes, 0, "RIFF"sv) && has_at(bytes, 8, "WEBP"sv)) return decode_webp(bytes, options);
+  if (is_pnm(bytes)) return decode_pnm(bytes, options);
   for (const Signature& signature : kUndecodable) {
     if (has_at(bytes, signature.offset, signature.bytes)) {
       throw unsupported_image(signature.what, signature.fix != nullptr ? signature.fix : kConvert);
     }
   }
-  if (bytes.size() < 8 && has_at(bytes, 0, "\xff\xd8"sv)) throw truncated_image("JPEG", fmt::format("{} bytes", bytes.size()));
-  if (bytes.size() < 8 && has_at(bytes, 0, "\x89P"sv)) throw truncated_image("PNG", fmt::format("{} bytes", bytes.size()));
+  for (const Format& format : kFormats) {
+    const bool is_begun = bytes.size() >= 2 && has_at(bytes, 0, format.bytes.substr(0, std::min(bytes.size(), format.bytes.size())));
+    if (is_begun) throw truncated_image(format.name, fmt::format("{} bytes", bytes.size()));
+  }
   throw UserError("unidentified image: its first bytes belong to no known format",
-                  {.found = fmt::format("{} bytes", bytes.size()), .fix = "give a JPEG or PNG file"});
+                  {.found = fmt::format("{} bytes", bytes.size()), .fix = "give a JPEG, PNG, WebP, TIFF, GIF, BMP or PNM file"});
 }
 
 }  // namespace multimeditron

@@ -12,20 +12,27 @@ namespace multimeditron {
 struct RgbImage {
   int64_t width = 0, height = 0;
   std::vector<uint8_t> pixels;  ///< [height, width, 3]
-  /// The file held 16-bit grey, of which the high byte was taken (Pillow would clip at 255, which turns radiographs white).
+  /// The file held 16-bit grey, of which the high byte was taken (SixteenBit::kHighByte).
   bool is_from_sixteen_bit_grey = false;
 };
 
 /// Pillow's limit (twice its MAX_IMAGE_PIXELS): more pixels in a header are refused before memory is taken.
 inline constexpr int64_t kMaxImagePixels = 178'956'970;
 
-/// How a loader wants its files decoded; the defaults are what the Python original does.
+/// 16-bit grey in 8 bits: the high byte, or what is above 255 made 255, as Pillow does it (which turns radiographs white).
+enum class SixteenBit { kHighByte, kClip };
+
+/// How a loader wants its files decoded.
 struct DecodeOptions {
   int64_t max_pixels = kMaxImagePixels;
+  SixteenBit sixteen_bit = SixteenBit::kHighByte;
+  /// Where not 0, a JPEG may come at 1/2, 1/4 or 1/8 of its size, by smaller DCTs, as long as no side falls below these. Equal to Pillow's
+  /// draft(), not to its resize.
+  int64_t enough_width = 0, enough_height = 0;
 };
 
-/// Decodes by content (JPEG, PNG), not by name. Throws UserError whose message names the kind of fault: unidentified, truncated, corrupt,
-/// too large.
+/// Decodes by content (JPEG, PNG, WebP, TIFF, GIF, BMP, PNM), not by name; of several frames or pages the first. Throws UserError whose
+/// message names the kind of fault: unidentified, truncated, corrupt, too large, unsupported.
 RgbImage decode_image(std::span<const std::byte> bytes, const DecodeOptions& options = {});
 
 /// An 8-bit RGB PNG of `image`, for the demo's data set and for reports.
@@ -40,7 +47,7 @@ std::string encode_jpeg(const RgbImage& image, int quality);
 RgbImage resize_bicubic(const RgbImage& image, int64_t width, int64_t height);
 
 /// Pillow's filters by its numbers for `resample`.
-enum class Resample { kBilinear = 2, kBicubic = 3 };
+enum class Resample { kLanczos = 1, kBilinear = 2, kBicubic = 3 };
 
 /// A rectangle of a resized image; it must lie within it.
 struct Region {

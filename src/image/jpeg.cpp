@@ -10,6 +10,7 @@
 #include <jpeglib.h>
 
 #include "image/codec.h"
+#include "image/pixels.h"
 
 namespace multimeditron {
 namespace {
@@ -76,13 +77,16 @@ class JpegReader {
     return true;
   }
 
-  /// Afterwards output_components() are 1, 3 or 4 (grey, RGB, inverted CMYK).
-  bool start() {
+  /// Rows then hold grey, RGB or inverted CMYK, and width() and height() are those of the reduced image.
+  bool start(int divisor) {
     if (setjmp(jump_) != 0) return false;
+    cinfo_.scale_num = 1;
+    cinfo_.scale_denom = static_cast<unsigned>(divisor);
     cinfo_.out_color_space = cinfo_.num_components == 1 ? JCS_GRAYSCALE : cinfo_.num_components == 3 ? JCS_RGB : JCS_CMYK;
     cinfo_.dct_method = JDCT_ISLOW;
     cinfo_.do_fancy_upsampling = TRUE;
     jpeg_start_decompress(&cinfo_);
+    is_started_ = true;
     return true;
   }
 
@@ -93,8 +97,8 @@ class JpegReader {
     return true;
   }
 
-  int64_t width() const { return cinfo_.image_width; }
-  int64_t height() const { return cinfo_.image_height; }
+  int64_t width() const { return is_started_ ? cinfo_.output_width : cinfo_.image_width; }
+  int64_t height() const { return is_started_ ? cinfo_.output_height : cinfo_.image_height; }
   int num_components() const { return cinfo_.num_components; }
 
   /// 8x8 blocks of all components. Each costs at least one bit of Huffman code; arithmetic coding has no such bound.
@@ -123,7 +127,7 @@ class JpegReader {
   jpeg_progress_mgr progress_{};
   std::jmp_buf jump_;
   char message_[JMSG_LENGTH_MAX] = "";
-  bool is_truncated_ = false, has_too_many_scans_ = false;
+  bool is_started_ = false, is_truncated_ = false, has_too_many_scans_ = false;
 };
 
 /// libjpeg-turbo into memory; its errors jump back into encode() as the reader's do.
@@ -180,15 +184,13 @@ class JpegWriter {
   char message_[JMSG_LENGTH_MAX] = "";
 };
 
-/// Pillow's cmyk2rgb after its "CMYK;I": the file's values are taken as inverted, as Adobe writes them, marker or not.
-void convert_inverted_cmyk(const uint8_t* cmyk, int64_t width, uint8_t* rgb) {
-  for (int64_t x = 0; x < width; ++x, cmyk += 4, rgb += 3) {
-    const int not_black = cmyk[3];
-    for (int c = 0; c < 3; ++c) {
-      const int product = (255 - cmyk[c]) * not_black + 128;
-      rgb[c] = static_cast<uint8_t>(std::max(0, not_black - (((product >> 8) + product) >> 8)));
-    }
+/// The largest of 8, 4 and 2 that the image may be divided by.
+int reduction(int64_t width, int64_t height, const DecodeOptions& options) {
+  if (options.enough_width <= 0 || options.enough_height <= 0) return 1;
+  for (const int divisor : {8, 4, 2}) {
+    if (width / divisor >= options.enough_width && height / divisor >= options.enough_height) return divisor;
   }
+  return 1;
 }
 
 }  // namespace
@@ -205,7 +207,7 @@ RgbImage decode_jpeg(std::span<const std::byte> bytes, const DecodeOptions& opti
   if (!reader.is_arithmetic() && reader.num_blocks() > static_cast<int64_t>(bytes.size()) * 8) {
     throw truncated_image("JPEG", fmt::format("{} bytes for {} x {} pixels", bytes.size(), reader.width(), reader.height()));
   }
-  if (!reader.start()) throw reader.error();
+  if (!reader.start(reduction(reader.width(), reader.height(), options))) throw reader.error();
 
   RgbImage image{reader.width(), reader.height(), {}};
   image.pixels.resize(static_cast<size_t>(image.width * image.height * 3));
@@ -214,9 +216,9 @@ RgbImage decode_jpeg(std::span<const std::byte> bytes, const DecodeOptions& opti
     uint8_t* rgb = image.pixels.data() + y * image.width * 3;
     if (!reader.read_row(components == 3 ? rgb : row.data())) throw reader.error();
     if (components == 1) {
-      for (int64_t x = 0; x < image.width; ++x) std::memset(rgb + 3 * x, row[static_cast<size_t>(x)], 3);
+      grey_to_rgb(row.data(), image.width, rgb);
     } else if (components == 4) {
-      convert_inverted_cmyk(row.data(), image.width, rgb);
+      cmyk_to_rgb(row.data(), image.width, true, rgb);  // Pillow takes the values as inverted, Adobe's marker or not
     }
   }
   return image;

@@ -2,7 +2,6 @@
 #include <png.h>
 
 #include <algorithm>
-#include <array>
 #include <csetjmp>
 #include <cstdio>
 #include <cstring>
@@ -10,6 +9,7 @@
 #include <vector>
 
 #include "image/codec.h"
+#include "image/pixels.h"
 
 namespace multimeditron {
 namespace {
@@ -35,12 +35,12 @@ class PngReader {
     return true;
   }
 
-  /// Rows then hold one palette index a pixel (is_palette) or RGB.
-  bool start() {
+  /// Rows then hold one palette index a pixel (is_palette), 16-bit grey of which the high byte comes first (`keeps_sixteen`), or RGB.
+  bool start(bool keeps_sixteen) {
     if (setjmp(jump_) != 0) return false;
     if (is_palette()) {
       png_set_packing(png_);
-    } else {
+    } else if (!keeps_sixteen) {
       if (png_get_bit_depth(png_, info_) < 8) png_set_expand_gray_1_2_4_to_8(png_);
       if (png_get_bit_depth(png_, info_) == 16) png_set_strip_16(png_);
       if ((png_get_color_type(png_, info_) & PNG_COLOR_MASK_ALPHA) != 0) png_set_strip_alpha(png_);
@@ -60,9 +60,8 @@ class PngReader {
     return true;
   }
 
-  /// 256 colours; those the file does not define are black.
-  std::array<std::array<uint8_t, 3>, 256> palette() const {
-    std::array<std::array<uint8_t, 3>, 256> colours{};
+  Palette palette() const {
+    Palette colours{};
     png_colorp entries = nullptr;
     int count = 0;
     png_get_PLTE(png_, info_, &entries, &count);
@@ -120,18 +119,27 @@ RgbImage decode_png(std::span<const std::byte> bytes, const DecodeOptions& optio
     throw truncated_image("PNG", fmt::format("{} bytes for {} x {} pixels", bytes.size(), reader.width(), reader.height()));
   }
   const bool is_sixteen_bit_grey = reader.is_sixteen_bit_grey(), is_palette = reader.is_palette();
-  if (!reader.start()) throw reader.error();
+  const bool clips = is_sixteen_bit_grey && options.sixteen_bit == SixteenBit::kClip;
+  if (!reader.start(clips)) throw reader.error();
 
-  RgbImage image{reader.width(), reader.height(), {}, is_sixteen_bit_grey};
-  image.pixels.resize(static_cast<size_t>(image.width * image.height * 3));
+  RgbImage image{reader.width(), reader.height(), {}, is_sixteen_bit_grey && !clips};
+  const auto count = static_cast<size_t>(image.width * image.height);
+  image.pixels.resize(count * 3);
+  if (clips) {
+    std::vector<uint8_t> wide(count * 2);
+    if (!reader.read_rows(wide.data(), static_cast<size_t>(image.width * 2))) throw reader.error();
+    for (size_t i = 0; i < count; ++i) {
+      std::memset(image.pixels.data() + 3 * i, sixteen_to_eight(static_cast<uint32_t>(wide[2 * i] << 8 | wide[2 * i + 1]), true), 3);
+    }
+    return image;
+  }
   if (!is_palette) {
     if (!reader.read_rows(image.pixels.data(), static_cast<size_t>(image.width * 3))) throw reader.error();
     return image;
   }
-  std::vector<uint8_t> indices(static_cast<size_t>(image.width * image.height));
+  std::vector<uint8_t> indices(count);
   if (!reader.read_rows(indices.data(), static_cast<size_t>(image.width))) throw reader.error();
-  const auto colours = reader.palette();
-  for (size_t i = 0; i < indices.size(); ++i) std::memcpy(image.pixels.data() + 3 * i, colours[indices[i]].data(), 3);
+  palette_to_rgb(indices.data(), image.width * image.height, reader.palette(), image.pixels.data());
   return image;
 }
 

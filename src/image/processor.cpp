@@ -6,13 +6,39 @@
 #include <cmath>
 #include <initializer_list>
 #include <optional>
+#include <string_view>
 
 #include "base/error.h"
 
 namespace multimeditron {
 namespace {
 
-const char* const kFix = "use the preprocessor_config.json of a CLIP or ViT model";
+const char* const kFix = "use the preprocessor_config.json of a CLIP, ViT, ConvNeXt, SigLIP, BLIP, BiT (DINOv2) or DeiT model";
+
+constexpr std::array<double, 3> kClipMean{0.48145466, 0.4578275, 0.40821073}, kClipStd{0.26862954, 0.26130258, 0.27577711},
+    kHalf{0.5, 0.5, 0.5};
+
+/// A class of transformers': what it does where its configuration is silent.
+struct Kind {
+  const char* name;              ///< ...ImageProcessor or, as it was once called, ...FeatureExtractor
+  bool exact_size = false;       ///< `size` is height and width, not the shortest edge
+  bool number_is_square = true;  ///< a `size` of one number means the same
+  bool do_center_crop = false;
+  int64_t resample = 3, size = 224;
+  std::array<double, 3> mean = kClipMean, std = kClipStd;
+};
+const std::array kKinds = {
+    Kind{.name = "CLIP", .number_is_square = false, .do_center_crop = true},
+    Kind{.name = "ViT", .exact_size = true, .resample = 2, .mean = kHalf, .std = kHalf},
+    Kind{.name = "ConvNext", .number_is_square = false, .size = 384, .mean = kHalf, .std = kHalf},
+    Kind{.name = "Siglip", .exact_size = true, .number_is_square = false, .mean = kHalf, .std = kHalf},
+    Kind{.name = "Blip", .exact_size = true, .size = 384},
+    Kind{.name = "Bit", .number_is_square = false, .do_center_crop = true},
+    Kind{.name = "DeiT", .exact_size = true, .do_center_crop = true, .size = 256, .mean = kHalf, .std = kHalf},
+};
+
+/// From this edge on a ConvNeXt processor squeezes the image into a square instead of cropping it.
+constexpr int64_t kConvNextSquare = 384;
 
 /// The value of `key`, or nothing where it is absent or null: the class's default then counts.
 const Json* find(const Json& config, const char* key) {
@@ -109,6 +135,19 @@ std::string read_word(const Json& config, const char* key, std::initializer_list
   throw wrong(key, *entry, "one of: " + known);
 }
 
+/// ConvNeXt: `size` is the edge of what comes out, cut from the middle `crop_pct` of the image.
+void apply_crop_pct(ImageProcessor& processor, double crop_pct) {
+  if (processor.exact_size) throw wrong("size", processor.config["size"], R"({"shortest_edge": n})");
+  if (processor.do_center_crop) throw wrong("do_center_crop", processor.config["do_center_crop"], "false; `crop_pct` says what is cropped");
+  if (!(crop_pct > 0.01 && crop_pct <= 1)) throw wrong("crop_pct", processor.config["crop_pct"], "a number above 0.01 and up to 1");
+  processor.has_crop_pct = true;
+  if (!processor.do_resize) return;
+  processor.crop_height = processor.crop_width = processor.resize_height = processor.resize_width = processor.shortest_edge;
+  processor.exact_size = processor.shortest_edge >= kConvNextSquare;
+  processor.do_center_crop = !processor.exact_size;
+  if (processor.do_center_crop) processor.shortest_edge = static_cast<int64_t>(static_cast<double>(processor.shortest_edge) / crop_pct);
+}
+
 /// open_clip_config.json: the size of the images stands with the tower, the rest in `preprocess_cfg`.
 ImageProcessor load_open_clip(const Json& json) {
   const Json* model = json.is_object() ? find(json, "model_cfg") : nullptr;
@@ -161,21 +200,26 @@ ImageProcessor ImageProcessor::from_json(const Json& config) {
   for (const char* key : {"feature_extractor_type", "image_processor_type"}) {
     if (const Json* entry = find(config, key); entry != nullptr && entry->is_string()) type = entry->get<std::string>();
   }
-  const bool is_vit = type.starts_with("ViTImageProcessor") || type.starts_with("ViTFeatureExtractor");
-  const bool is_clip = type.starts_with("CLIPImageProcessor") || type.starts_with("CLIPFeatureExtractor");
-  if (!is_vit && !is_clip) throw wrong("image_processor_type", type, "CLIPImageProcessor or ViTImageProcessor");
-  if (is_vit) {
-    processor.exact_size = true;
-    processor.do_center_crop = false;
-    processor.resample = 2;
-    processor.image_mean = processor.image_std = {0.5, 0.5, 0.5};
+  const auto kind = std::find_if(kKinds.begin(), kKinds.end(), [&](const Kind& each) {
+    return type.starts_with(std::string(each.name) + "ImageProcessor") || type.starts_with(std::string(each.name) + "FeatureExtractor");
+  });
+  if (kind == kKinds.end()) {
+    std::string known;
+    for (const Kind& each : kKinds) known += fmt::format("{}{}ImageProcessor", known.empty() ? "" : ", ", each.name);
+    throw wrong("image_processor_type", type, "one of: " + known);
   }
+  processor.exact_size = kind->exact_size;
+  processor.do_center_crop = kind->do_center_crop;
+  processor.resample = kind->resample;
+  processor.shortest_edge = processor.resize_height = processor.resize_width = kind->size;
+  processor.image_mean = kind->mean;
+  processor.image_std = kind->std;
 
   processor.do_resize = read_flag(config, "do_resize", processor.do_resize);
   processor.do_center_crop = read_flag(config, "do_center_crop", processor.do_center_crop);
   processor.do_rescale = read_flag(config, "do_rescale", processor.do_rescale);
   processor.do_normalize = read_flag(config, "do_normalize", processor.do_normalize);
-  if (const auto size = read_size(config, "size", is_vit)) {
+  if (const auto size = read_size(config, "size", kind->number_is_square)) {
     processor.exact_size = !size->shortest_edge.has_value();
     processor.shortest_edge = size->shortest_edge.value_or(processor.shortest_edge);
     processor.resize_height = size->height.value_or(processor.resize_height);
@@ -186,8 +230,10 @@ ImageProcessor ImageProcessor::from_json(const Json& config) {
     processor.crop_height = *size->height;
     processor.crop_width = *size->width;
   }
+  if (std::string_view(kind->name) == "ConvNext") apply_crop_pct(processor, read_number(config, "crop_pct", 224.0 / 256.0));
   const double resample = read_number(config, "resample", static_cast<double>(processor.resample));
-  if (resample != 2 && resample != 3) throw wrong("resample", config["resample"], "3 (bicubic) or 2 (bilinear)");
+  if (resample != 1 && resample != 2 && resample != 3)
+    throw wrong("resample", config["resample"], "3 (bicubic), 2 (bilinear) or 1 (Lanczos)");
   processor.resample = static_cast<int64_t>(resample);
   processor.rescale_factor = read_number(config, "rescale_factor", processor.rescale_factor);
   processor.image_mean = read_channels(config, "image_mean", processor.image_mean);
@@ -250,6 +296,8 @@ ImageProcessor ImageProcessor::resized(int64_t image_size) const {
   Json changed = config;
   if (torchvision) {
     changed["open_clip"]["size"] = image_size;
+  } else if (has_crop_pct) {
+    changed["size"] = {{"shortest_edge", image_size}};
   } else {
     if (do_center_crop) changed["crop_size"] = {{"height", image_size}, {"width", image_size}};
     changed["size"] = exact_size ? Json{{"height", image_size}, {"width", image_size}} : Json{{"shortest_edge", image_size}};
@@ -263,6 +311,14 @@ int64_t ImageProcessor::height() const {
 
 int64_t ImageProcessor::width() const {
   return do_center_crop ? crop_width : resize_width;
+}
+
+std::optional<std::array<int64_t, 2>> ImageProcessor::enough() const {
+  if (!do_resize) return std::nullopt;
+  if (exact_size) return std::array{resize_width, resize_height};
+  // Both sides at least as long as the shorter one will be; where the longest is fitted that is more than it takes.
+  const int64_t edge = fit_longest ? std::max(crop_width, crop_height) : shortest_edge;
+  return std::array{edge, edge};
 }
 
 std::vector<float> ImageProcessor::operator()(const RgbImage& image) const {

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,16 +12,17 @@
 
 namespace multimeditron {
 
-/// An image processor of the CLIP family, read from `preprocessor_config.json` (old and new spellings of sizes, absent keys as in
-/// transformers) or from `open_clip_config.json`.
+/// An image processor as CLIP, ViT, ConvNeXt, SigLIP, BLIP, BiT (also DINOv2's) and DeiT have them, read from `preprocessor_config.json`
+/// (old and new spellings of sizes, absent keys as in transformers) or from `open_clip_config.json`.
 struct ImageProcessor {
   bool do_resize = true, do_center_crop = true, do_rescale = true, do_normalize = true;
-  bool exact_size = false;   ///< size given as height and width: resize to it, aspect ratio not kept (ViT's kind)
-  bool fit_longest = false;  ///< the longest edge is made to fit and the rest is padded (open_clip's `resize_mode: longest`)
-  bool torchvision = false;  ///< torchvision's roundings, which open_clip uses: of the crop's corner, and of value / 255
+  bool exact_size = false;    ///< size given as height and width: resize to it, aspect ratio not kept (ViT's kind)
+  bool fit_longest = false;   ///< the longest edge is made to fit and the rest is padded (open_clip's `resize_mode: longest`)
+  bool has_crop_pct = false;  ///< ConvNeXt's: `size` is what comes out, the resize goes to size / crop_pct
+  bool torchvision = false;   ///< torchvision's roundings, which open_clip uses: of the crop's corner, and of value / 255
   int64_t shortest_edge = 224, resize_height = 224, resize_width = 224;
   int64_t crop_height = 224, crop_width = 224;
-  int64_t resample = 3;  ///< PIL's numbers: 3 bicubic, 2 bilinear
+  int64_t resample = 3;  ///< PIL's numbers: 3 bicubic, 2 bilinear, 1 Lanczos
   double rescale_factor = 1.0 / 255.0;
   std::array<double, 3> image_mean{0.48145466, 0.4578275, 0.40821073};
   std::array<double, 3> image_std{0.26862954, 0.26130258, 0.27577711};
@@ -36,6 +38,9 @@ struct ImageProcessor {
 
   /// The same processor for square images of this size.
   ImageProcessor resized(int64_t image_size) const;
+
+  /// What a decoder may reduce an image to before this processor (DecodeOptions), [width, height]; nothing where it does not resize.
+  std::optional<std::array<int64_t, 2>> enough() const;
 
   /// float32 [3, height(), width()], equal to the transformers PIL processor, or to open_clip's transform.
   std::vector<float> operator()(const RgbImage& image) const;

@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <numbers>
 
 #include "image/image.h"
 
@@ -23,6 +24,10 @@ constexpr int kLanes = 16;                  // rows that the horizontal pass tak
 
 double filter_value(Resample resample, double x) {
   x = std::abs(x);
+  if (resample == Resample::kLanczos) {
+    const auto sinc = [](double value) { return value == 0.0 ? 1.0 : std::sin(value * std::numbers::pi) / (value * std::numbers::pi); };
+    return x < 3.0 ? sinc(x) * sinc(x / 3) : 0.0;
+  }
   if (resample == Resample::kBilinear) return x < 1.0 ? 1.0 - x : 0.0;
   constexpr double a = -0.5;
   if (x < 1.0) return ((a + 2.0) * x - (a + 3.0)) * x * x + 1;
@@ -45,7 +50,7 @@ struct Windows {
 Windows make_windows(Resample resample, int64_t in_size, int64_t out_size, int64_t out_first, int64_t out_count) {
   const double scale = static_cast<double>(in_size) / static_cast<double>(out_size);
   const double filter_scale = std::max(scale, 1.0);
-  const double support = (resample == Resample::kBilinear ? 1.0 : 2.0) * filter_scale;
+  const double support = (resample == Resample::kLanczos ? 3.0 : resample == Resample::kBilinear ? 1.0 : 2.0) * filter_scale;
   const double inverse_filter_scale = 1.0 / filter_scale;
   Windows result;
   result.first = in_size;

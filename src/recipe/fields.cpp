@@ -1,5 +1,6 @@
 #include "recipe/fields.h"
 
+#include <algorithm>
 #include <set>
 
 #include "recipe/accepted_arguments.h"
@@ -40,11 +41,26 @@ template <>
 const Table<LoaderSpec>& table() {
   using S = LoaderSpec;
   static const Table<S> fields{
-      .fields = {
-          field("loader_type", &S::loader_type, "Where the bytes are: in the data set (raw-*) or in files that it names (fs-*)")
-              .choices({"raw-image", "fs-image", "raw-volume", "fs-volume"}),
-          field("modality_type", &S::modality_type, "The modality that this loader serves"),
-          field("base_path", &S::base_path, "fs-*: folder that relative paths in the data set start from").nullable(),
+      .fields =
+          {
+              field("loader_type", &S::loader_type, "Where the bytes are: in the data set (raw-*) or in files that it names (fs-*)")
+                  .choices({"raw-image", "fs-image", "raw-volume", "fs-volume"}),
+              field("modality_type", &S::modality_type, "The modality that this loader serves"),
+              field("base_path", &S::base_path, "fs-*: folder that relative paths in the data set start from").nullable(),
+              field("sixteen_bit", &S::sixteen_bit,
+                    "16-bit grey images: their high byte, or everything above 255 made white as Pillow does")
+                  .choices({"high_byte", "clip"}),
+              field("max_pixels", &S::max_pixels, "Images of more pixels are refused before memory is taken").at_least(1),
+              field("fast_decode", &S::fast_decode,
+                    "JPEGs larger than the image processor resizes to are decoded at 1/2, 1/4 or 1/8: faster, other pixel values "
+                    "(docs/data.md)"),
+          },
+      .relevant = [](const S& loader, const std::string& key) {
+        if (key == "loader_type" || key == "modality_type" || key == "base_path") return true;
+        // Recipes from before the other keys keep their fingerprint.
+        const auto& all = table<LoaderSpec>().fields;
+        const auto field = std::find_if(all.begin(), all.end(), [&](const Field<S>& each) { return each.info.name == key; });
+        return field->write(loader) != field->write(S{});
       }};
   return fields;
 }

@@ -21,6 +21,10 @@ struct LoaderSpec {
   std::string loader_type;  ///< raw-image, fs-image, raw-volume, fs-volume
   std::string modality_type = "image";
   std::string base_path;  ///< fs-*: paths in the data set are relative to it
+  // Ours; image::DecodeOptions says what they do
+  std::string sixteen_bit = "high_byte";  ///< high_byte, clip
+  int64_t max_pixels = 178'956'970;
+  bool fast_decode = false;
 };
 
 /// An entry of `modalities`: an encoder and its projector.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <fstream>
@@ -197,6 +198,34 @@ TEST(ImageLoader, PathsDoNotLeaveTheirFolder) {
   std::ofstream(folder / "datasets--a--b/blobs/1234") << "z";
   fs::create_symlink("../../blobs/1234", snapshot / "1.png");
   EXPECT_EQ(load_attachment({"image", "", "1.png"}, std::vector<LoaderSpec>{{.loader_type = "fs-image"}}, snapshot), "z");
+}
+
+TEST(ImageLoader, KeysReachTheDecoder) {
+  const std::string grey = read_file(fs::path(TEST_DATA) / "image/png-grey-16-dark.png");
+  const std::string jpeg = read_file(fs::path(TEST_DATA) / "image/jpeg-large.jpg");
+  const Rows rows(
+      {conversation(std::string(kToken) + " a", {{"image", grey, ""}}), conversation(std::string(kToken) + " b", {{"image", jpeg, ""}})});
+  const auto build = [&](LoaderSpec loader) {
+    loader.loader_type = "raw-image";
+    return SampleBuilder(rows, parts().tokenizer, parts().prompt, {loader}, parts().processor);
+  };
+  // Values up to 300: next to nothing in the high byte, all there when they are clipped.
+  const auto brightest = [](const RgbImage& image) { return *std::max_element(image.pixels.begin(), image.pixels.end()); };
+  EXPECT_EQ(brightest(build({}).decode_images(0).at(0)), 1);
+  EXPECT_EQ(brightest(build({.sixteen_bit = "clip"}).decode_images(0).at(0)), 255);
+  EXPECT_NE(complaint([&] { build({.max_pixels = 100}).build(1); }).find("at most 100"), std::string::npos);
+
+  const Sample whole = build({}).build(1), fast = build({.fast_decode = true}).build(1);
+  EXPECT_EQ(whole.images[0].height, 150);
+  EXPECT_EQ(fast.images[0].height, 75);  // the processor resizes to 48
+  ASSERT_EQ(whole.images[0].pixel_values.size(), fast.images[0].pixel_values.size());
+  double difference = 0;
+  for (size_t i = 0; i < whole.images[0].pixel_values.size(); ++i)
+    difference += std::abs(whole.images[0].pixel_values[i] - fast.images[0].pixel_values[i]);
+  difference /= static_cast<double>(whole.images[0].pixel_values.size());
+  EXPECT_GT(difference, 0);
+  EXPECT_LT(difference, 0.1) << "another picture";  // values go from -1.8 to 2.1
+  EXPECT_EQ(LoaderSpec().max_pixels, kMaxImagePixels);
 }
 
 /// Batches of `size` rows in order.

@@ -104,12 +104,23 @@ TEST(ImageProcessor, ReadsOpenClipsFile) {
 
 TEST(ImageProcessor, IsMadeForAnotherSize) {
   for (const char* config : {R"({"size": 20, "crop_size": 20})", R"({"size": {"height": 20, "width": 20}, "do_center_crop": false})",
-                             R"({"size": 20, "image_processor_type": "ViTImageProcessor"})"}) {
+                             R"({"size": 20, "image_processor_type": "ViTImageProcessor"})",
+                             R"({"size": 20, "image_processor_type": "ConvNextImageProcessor"})"}) {
     const ImageProcessor processor = ImageProcessor::from_json(Json::parse(config)).resized(32);
     EXPECT_EQ(processor.width(), 32) << config;
     EXPECT_EQ(processor.height(), 32) << config;
     EXPECT_EQ(processor(pattern(61, 43)).size(), 3u * 32 * 32) << config;
   }
+}
+
+TEST(ImageProcessor, SaysWhatSizeIsEnough) {
+  using Size = std::optional<std::array<int64_t, 2>>;
+  const auto enough = [](const char* config) { return ImageProcessor::from_json(Json::parse(config)).enough(); };
+  EXPECT_EQ(enough(R"({"size": 20, "crop_size": 18})"), (Size{{20, 20}}));
+  EXPECT_EQ(enough(R"({"size": {"height": 20, "width": 30}, "do_center_crop": false})"), (Size{{30, 20}}));
+  EXPECT_EQ(enough(R"({"size": 21, "image_processor_type": "ConvNextImageProcessor"})"), (Size{{24, 24}}));
+  EXPECT_EQ(enough(R"({"do_resize": false, "crop_size": 18})"), std::nullopt);
+  EXPECT_EQ(ImageProcessor::from_open_clip(Json{{"resize_mode", "longest"}}, 24).enough(), (Size{{24, 24}}));
 }
 
 TEST(ImageProcessor, GivesThePixelsOfTheWorkedExample) {
@@ -151,7 +162,7 @@ std::string complaint(const char* config) {
 }
 
 TEST(ImageProcessor, NamesTheKeyThatCannotBeUsed) {
-  EXPECT_NE(complaint(R"({"resample": 1})").find("where: resample"), std::string::npos);
+  EXPECT_NE(complaint(R"({"resample": 0})").find("where: resample"), std::string::npos);
   EXPECT_NE(complaint(R"({"size": {"longest_edge": 20}})").find("where: size"), std::string::npos);
   EXPECT_NE(complaint(R"({"crop_size": {"shortest_edge": 20}})").find("where: crop_size"), std::string::npos);
   EXPECT_NE(complaint(R"({"size": -3})").find("where: size"), std::string::npos);
@@ -159,7 +170,14 @@ TEST(ImageProcessor, NamesTheKeyThatCannotBeUsed) {
   EXPECT_NE(complaint(R"({"image_std": [0, 1, 1]})").find("where: image_std"), std::string::npos);
   EXPECT_NE(complaint(R"({"do_resize": "yes"})").find("where: do_resize"), std::string::npos);
   EXPECT_NE(complaint(R"({"do_center_crop": false})").find("different sizes"), std::string::npos);
-  EXPECT_NE(complaint(R"({"image_processor_type": "SiglipImageProcessor"})").find("SiglipImageProcessor"), std::string::npos);
+  EXPECT_NE(complaint(R"({"image_processor_type": "DonutImageProcessor"})").find("DonutImageProcessor"), std::string::npos);
+  EXPECT_NE(complaint(R"({"image_processor_type": "ConvNextImageProcessor", "size": {"height": 9, "width": 9}})").find("where: size"),
+            std::string::npos);
+  EXPECT_NE(complaint(R"({"image_processor_type": "ConvNextImageProcessor", "crop_pct": 0})").find("where: crop_pct"), std::string::npos);
+  EXPECT_NE(complaint(R"({"image_processor_type": "ConvNextFeatureExtractor", "do_center_crop": true})").find("where: do_center_crop"),
+            std::string::npos);
+  EXPECT_NE(complaint(R"({"image_processor_type": "ConvNextImageProcessor", "do_resize": false})").find("different sizes"),
+            std::string::npos);
 }
 
 TEST(ImageProcessor, IsFoundInBothFilesAndMissedByName) {

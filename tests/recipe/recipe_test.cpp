@@ -181,6 +181,22 @@ TEST(Recipe, FingerprintIgnoresWhatDoesNotChangeTheMathematics) {
     EXPECT_NE(load(kSmall, {other}).fingerprint, base) << other;
 }
 
+TEST(Recipe, LoaderKeysCountWhereTheyAreNotTheDefaults) {
+  const std::string loader = "{loader_type: raw-image";
+  const auto with = [&](const std::string& keys) { return std::string(kSmall).replace(kSmall.find(loader), loader.size(), loader + keys); };
+  const Recipe plain = load(kSmall);
+  const Recipe same = load(with(", sixteen_bit: high_byte, max_pixels: 178956970, fast_decode: false"));
+  const Recipe other = load(with(", sixteen_bit: clip, max_pixels: 1000000, fast_decode: true"));
+  EXPECT_EQ(same.fingerprint, plain.fingerprint);
+  EXPECT_NE(other.fingerprint, plain.fingerprint);
+  EXPECT_EQ(other.loaders.at(0).sixteen_bit, "clip");
+  EXPECT_EQ(other.loaders.at(0).max_pixels, 1'000'000);
+  EXPECT_TRUE(other.loaders.at(0).fast_decode);
+  const std::string text = mistakes(with(", sixteen_bit: white, max_pixels: 0, fast_decode: 3"));
+  for (const char* part : {"loaders.0.sixteen_bit", "one of: high_byte, clip", "loaders.0.max_pixels", "loaders.0.fast_decode"})
+    EXPECT_NE(text.find(part), std::string::npos) << text;
+}
+
 TEST(Recipe, DifferenceNamesTheKeysThatCount) {
   const Recipe before = load(kSmall, {"training_args.output_dir=a"});
   const Recipe after = load(kSmall, {"training_args.output_dir=b", "training_args.learning_rate=1e-5", "datasets.1.packed_path=more"});
