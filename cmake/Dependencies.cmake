@@ -47,12 +47,11 @@ find_package(PkgConfig REQUIRED)
 pkg_check_modules(WEBP REQUIRED IMPORTED_TARGET libwebp libwebpdemux)
 pkg_check_modules(OPENJPEG REQUIRED IMPORTED_TARGET libopenjp2)
 
-# DCMTK's own pkg-config file asks for libraries that nothing here uses, and nifti has none.
+find_package(charls REQUIRED)
+
+# Of DCMTK its JPEG decoders alone; its own pkg-config file asks for libraries that nothing here uses.
 add_library(dcmtk INTERFACE)
-target_link_libraries(dcmtk INTERFACE dcmjpeg dcmjpls dcmimage dcmimgle dcmdata oflog ofstd)
-add_library(nifti INTERFACE)
-target_include_directories(nifti SYSTEM INTERFACE /usr/include/nifti)
-target_link_libraries(nifti INTERFACE nifti2 znz ZLIB::ZLIB)
+target_link_libraries(dcmtk INTERFACE dcmjpeg dcmdata oflog ofstd)
 find_package(CLI11 REQUIRED)
 
 # The Rust bridge: one static library of tokenizers and minijinja behind a C ABI (rust/bridge.h).

@@ -26,5 +26,12 @@ RgbImage decode_tiff(std::span<const std::byte> bytes, const DecodeOptions& opti
 RgbImage decode_gif(std::span<const std::byte> bytes, const DecodeOptions& options);
 RgbImage decode_bmp(std::span<const std::byte> bytes, const DecodeOptions& options);
 RgbImage decode_pnm(std::span<const std::byte> bytes, const DecodeOptions& options);
+/// A J2K codestream or a JP2 file.
+RgbImage decode_jpeg2000(std::span<const std::byte> bytes, const DecodeOptions& options);
+/// A frame of a DICOM file, as `options.volume` asks; no text of the file stands in a message.
+RgbImage decode_dicom(std::span<const std::byte> bytes, const DecodeOptions& options);
+/// A slice of a NIfTI file (version 1 or 2, gzipped or not), as `options.volume` asks, turned as a DICOM file of its plane is.
+RgbImage decode_nifti(std::span<const std::byte> bytes, const DecodeOptions& options);
+bool is_nifti(std::span<const std::byte> bytes);
 
 }  // namespace multimeditron

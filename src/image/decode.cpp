@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "image/codec.h"
+#include "image/dicom_file.h"
 
 namespace multimeditron {
 namespace {
@@ -29,6 +30,8 @@ constexpr std::array kFormats = {
     Format{"GIF87a"sv, decode_gif, "GIF"},
     Format{"GIF89a"sv, decode_gif, "GIF"},
     Format{"BM"sv, decode_bmp, "BMP"},
+    Format{"\xff\x4f\xff\x51"sv, decode_jpeg2000, "JPEG 2000"},
+    Format{"\0\0\0\x0cjP  \r\n\x87\n"sv, decode_jpeg2000, "JPEG 2000"},
 };
 
 /// A format that is known by its first bytes but cannot be decoded.
@@ -40,11 +43,7 @@ struct Signature {
 };
 
 constexpr std::array kUndecodable = {
-    Signature{4, "jP  "sv, "a JPEG 2000 image", nullptr},
-    Signature{0, "\xff\x4f\xff\x51"sv, "a JPEG 2000 image", nullptr},
     Signature{4, "ftyp"sv, "a HEIF or AVIF image", nullptr},
-    Signature{128, "DICM"sv, "a DICOM file", "export its frames as PNG"},
-    Signature{344, "n+1\0"sv, "a NIfTI volume", "export its slices as PNG"},
     Signature{0, "\x1f\x8b"sv, "gzip-compressed data", "decompress it first"},
     Signature{0, "version https://git-lfs"sv, "a Git LFS pointer, not the file itself", "run `git lfs pull` where the data set was cloned"},
 };
@@ -75,7 +74,7 @@ UserError corrupt_image(const std::string& kind, const std::string& detail) {
 
 UserError unsupported_image(const std::string& what, const std::string& fix) {
   return UserError(fmt::format("unsupported image: {}", what),
-                   {.found = what + "; JPEG, PNG, WebP, TIFF, GIF, BMP and PNM can be read", .fix = fix});
+                   {.found = what + "; JPEG, PNG, WebP, TIFF, GIF, BMP, PNM, JPEG 2000, DICOM and NIfTI can be read", .fix = fix});
 }
 
 void check_image_size(int64_t width, int64_t height, const DecodeOptions& options) {
@@ -92,6 +91,8 @@ RgbImage decode_image(std::span<const std::byte> bytes, const DecodeOptions& opt
   }
   if (has_at(bytes, 0, "RIFF"sv) && has_at(bytes, 8, "WEBP"sv)) return decode_webp(bytes, options);
   if (is_pnm(bytes)) return decode_pnm(bytes, options);
+  if (is_nifti(bytes)) return decode_nifti(bytes, options);
+  if (is_dicom(bytes)) return decode_dicom(bytes, options);
   for (const Signature& signature : kUndecodable) {
     if (has_at(bytes, signature.offset, signature.bytes)) {
       throw unsupported_image(signature.what, signature.fix != nullptr ? signature.fix : kConvert);
@@ -102,7 +103,8 @@ RgbImage decode_image(std::span<const std::byte> bytes, const DecodeOptions& opt
     if (is_begun) throw truncated_image(format.name, fmt::format("{} bytes", bytes.size()));
   }
   throw UserError("unidentified image: its first bytes belong to no known format",
-                  {.found = fmt::format("{} bytes", bytes.size()), .fix = "give a JPEG, PNG, WebP, TIFF, GIF, BMP or PNM file"});
+                  {.found = fmt::format("{} bytes", bytes.size()),
+                   .fix = "give a JPEG, PNG, WebP, TIFF, GIF, BMP, PNM, JPEG 2000, DICOM or NIfTI file"});
 }
 
 }  // namespace multimeditron

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -22,6 +23,28 @@ inline constexpr int64_t kMaxImagePixels = 178'956'970;
 /// 16-bit grey in 8 bits: the high byte, or what is above 255 made 255, as Pillow does it (which turns radiographs white).
 enum class SixteenBit { kHighByte, kClip };
 
+/// Grey values around `centre`, black to white within `width`, in a scan's own unit (of a CT: Hounsfield units).
+struct Window {
+  double centre = 0, width = 1;
+};
+
+/// From which value to which a scan is shown: as its file says (else from the least to the greatest value), from the least to the greatest
+/// value of the slice, or from its 1st to its 99th percentile.
+enum class Shading { kFile, kMinMax, kPercentile };
+
+/// A slice's plane as the patient lies.
+enum class SlicePlane { kAxial, kCoronal, kSagittal };
+
+/// Which picture of a scan (DICOM, NIfTI) is taken, and how its values become grey.
+struct VolumeOptions {
+  std::optional<Window> window;  ///< where set, instead of `shading`
+  Shading shading = Shading::kFile;
+  int64_t frame = 0;                ///< of a DICOM file with several
+  std::optional<SlicePlane> plane;  ///< not set: axial; of a folder of DICOM slices, the plane that they were taken in
+  std::optional<int64_t> slice;  ///< counted from the patient's feet, back or left... the side that `plane` looks from; not set: the middle
+  int64_t volume = 0;            ///< of a NIfTI file with several (a time series)
+};
+
 /// How a loader wants its files decoded.
 struct DecodeOptions {
   int64_t max_pixels = kMaxImagePixels;
@@ -29,10 +52,11 @@ struct DecodeOptions {
   /// Where not 0, a JPEG may come at 1/2, 1/4 or 1/8 of its size, by smaller DCTs, as long as no side falls below these. Equal to Pillow's
   /// draft(), not to its resize.
   int64_t enough_width = 0, enough_height = 0;
+  VolumeOptions volume;
 };
 
-/// Decodes by content (JPEG, PNG, WebP, TIFF, GIF, BMP, PNM), not by name; of several frames or pages the first. Throws UserError whose
-/// message names the kind of fault: unidentified, truncated, corrupt, too large, unsupported.
+/// Decodes by content (JPEG, PNG, WebP, TIFF, GIF, BMP, PNM, JPEG 2000, DICOM, NIfTI), not by name; of several frames or pages the first.
+/// Throws UserError whose message names the kind of fault: unidentified, truncated, corrupt, too large, unsupported.
 RgbImage decode_image(std::span<const std::byte> bytes, const DecodeOptions& options = {});
 
 /// An 8-bit RGB PNG of `image`, for the demo's data set and for reports.

@@ -11,6 +11,7 @@
 
 #include "image/codec.h"
 #include "image/pixels.h"
+#include "image/samples.h"
 
 namespace multimeditron {
 namespace {
@@ -77,12 +78,16 @@ class JpegReader {
     return true;
   }
 
-  /// Rows then hold grey, RGB or inverted CMYK, and width() and height() are those of the reduced image.
-  bool start(int divisor) {
+  /// Rows then hold grey, RGB or inverted CMYK, or the file's own components where colours are not converted, and width() and height() are
+  /// those of the reduced image.
+  bool start(int divisor, bool converts_colours = true) {
     if (setjmp(jump_) != 0) return false;
     cinfo_.scale_num = 1;
     cinfo_.scale_denom = static_cast<unsigned>(divisor);
-    cinfo_.out_color_space = cinfo_.num_components == 1 ? JCS_GRAYSCALE : cinfo_.num_components == 3 ? JCS_RGB : JCS_CMYK;
+    cinfo_.out_color_space = !converts_colours            ? cinfo_.jpeg_color_space
+                             : cinfo_.num_components == 1 ? JCS_GRAYSCALE
+                             : cinfo_.num_components == 3 ? JCS_RGB
+                                                          : JCS_CMYK;
     cinfo_.dct_method = JDCT_ISLOW;
     cinfo_.do_fancy_upsampling = TRUE;
     jpeg_start_decompress(&cinfo_);
@@ -193,6 +198,12 @@ int reduction(int64_t width, int64_t height, const DecodeOptions& options) {
   return 1;
 }
 
+/// Before any memory is taken: a few bytes cannot hold a huge image.
+void require_room(const JpegReader& reader, std::span<const std::byte> bytes) {
+  if (reader.is_arithmetic() || reader.num_blocks() <= static_cast<int64_t>(bytes.size()) * 8) return;
+  throw truncated_image("JPEG", fmt::format("{} bytes for {} x {} pixels", bytes.size(), reader.width(), reader.height()));
+}
+
 }  // namespace
 
 RgbImage decode_jpeg(std::span<const std::byte> bytes, const DecodeOptions& options) {
@@ -203,10 +214,7 @@ RgbImage decode_jpeg(std::span<const std::byte> bytes, const DecodeOptions& opti
   if (components != 1 && components != 3 && components != 4) {
     throw unsupported_image(fmt::format("a JPEG with {} components", components), "convert it to PNG");
   }
-  // Before any memory is taken: a few bytes cannot hold a huge image.
-  if (!reader.is_arithmetic() && reader.num_blocks() > static_cast<int64_t>(bytes.size()) * 8) {
-    throw truncated_image("JPEG", fmt::format("{} bytes for {} x {} pixels", bytes.size(), reader.width(), reader.height()));
-  }
+  require_room(reader, bytes);
   if (!reader.start(reduction(reader.width(), reader.height(), options))) throw reader.error();
 
   RgbImage image{reader.width(), reader.height(), {}};
@@ -222,6 +230,24 @@ RgbImage decode_jpeg(std::span<const std::byte> bytes, const DecodeOptions& opti
     }
   }
   return image;
+}
+
+Samples decode_jpeg_samples(std::span<const std::byte> bytes, const ExpectedSize& expected) {
+  JpegReader reader(bytes);
+  if (!reader.read_header()) throw reader.error();
+  if (reader.width() != expected.width || reader.height() != expected.height || reader.num_components() != expected.components)
+    throw corrupt_image("JPEG", "its size is not the one that the file around it names");
+  require_room(reader, bytes);
+  if (!reader.start(1, /*converts_colours=*/false)) throw reader.error();
+  Samples samples{.width = reader.width(), .height = reader.height(), .components = reader.num_components(), .values = {}};
+  const auto stride = static_cast<size_t>(samples.width * samples.components);
+  samples.values.reserve(stride * static_cast<size_t>(samples.height));
+  std::vector<uint8_t> row(stride);
+  for (int64_t y = 0; y < samples.height; ++y) {
+    if (!reader.read_row(row.data())) throw reader.error();
+    samples.values.insert(samples.values.end(), row.begin(), row.end());
+  }
+  return samples;
 }
 
 std::string encode_jpeg(const RgbImage& image, int quality) {
