@@ -130,6 +130,41 @@ std::string read_file(const std::filesystem::path& file) {
   return content;
 }
 
+std::string read_regular_file(const std::filesystem::path& file) {
+  const auto check = [&](const struct stat& status) {
+    if (S_ISREG(status.st_mode)) return;
+    const char* kind = S_ISDIR(status.st_mode)    ? "a folder"
+                       : S_ISFIFO(status.st_mode) ? "a pipe"
+                       : S_ISSOCK(status.st_mode) ? "a socket"
+                                                  : "a device";
+    throw UserError("an ordinary file was expected", {.where = file.string(), .found = kind, .fix = "name a file"});
+  };
+  struct stat status {};
+  if (::stat(file.c_str(), &status) != 0) throw_file_error("open", file, errno);
+  check(status);
+  // Should it have become a pipe meanwhile: opened without waiting, looked at again, and closed.
+  const Descriptor descriptor{::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)};
+  if (descriptor.fd < 0) throw_file_error("open", file, errno);
+  if (::fstat(descriptor.fd, &status) != 0) throw_file_error("open", file, errno);
+  check(status);
+  constexpr off_t kMostBytes = off_t{4} << 30;  // no image is larger, but a sparse file may say so
+  if (status.st_size > kMostBytes) {
+    throw UserError("too large a file",
+                    {.where = file.string(), .found = fmt::format("{} bytes; at most {} are read", status.st_size, kMostBytes)});
+  }
+  std::string content(static_cast<size_t>(status.st_size), '\0');
+  size_t done = 0;
+  while (done < content.size()) {
+    const ssize_t size = ::read(descriptor.fd, content.data() + done, content.size() - done);
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0) throw_file_error("read", file, errno);
+    if (size == 0) break;  // it has become shorter meanwhile
+    done += static_cast<size_t>(size);
+  }
+  content.resize(done);
+  return content;
+}
+
 void write_file_atomic(const std::filesystem::path& file, std::string_view content) {
   const std::filesystem::path temporary = file.string() + fmt::format(".tmp-{}", ::getpid());
   RemoveOnFailure guard(temporary);
@@ -158,7 +193,7 @@ void sync_folder(const std::filesystem::path& folder) {
 }
 
 MappedFile::MappedFile(const std::filesystem::path& file) : path_(file) {
-  const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe would wait for its writer
   if (fd < 0) throw_file_error("open", file, errno);
   struct stat status {};
   if (::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {

@@ -20,6 +20,10 @@ void read_blocks(const std::filesystem::path& file, const std::function<void(std
 /// The whole file. Throws UserError where it is missing or unreadable.
 std::string read_file(const std::filesystem::path& file);
 
+/// The whole of an ordinary file. Throws UserError for a folder, a pipe, a socket or a device, none of which is opened: it would block,
+/// never end or do something.
+std::string read_regular_file(const std::filesystem::path& file);
+
 /// `base` / `path`, where an image that data name is looked for. Refused with a UserError where that is not below `base`, links followed
 /// (those of a hub snapshot into its own blobs are fine).
 std::filesystem::path path_below(const std::filesystem::path& base, const std::string& path);

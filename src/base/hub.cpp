@@ -123,6 +123,20 @@ std::optional<fs::path> snapshot_of_revision(const fs::path& repository, const s
   return found;
 }
 
+/// What "org/name[@revision]/folder" stands for: a part of a data set in the cache. Revisions may hold slashes themselves.
+std::optional<fs::path> find_inside(const fs::path& cache, const std::string& name) {
+  if (has_parent_step(name)) return std::nullopt;
+  size_t slash = name.find('/');
+  if (slash != std::string::npos) slash = name.find('/', slash + 1);
+  for (; slash != std::string::npos; slash = name.find('/', slash + 1)) {
+    const HubName hub = parse_hub_name(name.substr(0, slash));
+    if (hub.id.empty()) continue;
+    const auto snapshot = snapshot_of_revision(repository_folder(cache, hub.id, HubKind::kDataset), hub.revision);
+    if (snapshot && is_there(*snapshot / name.substr(slash + 1))) return *snapshot / name.substr(slash + 1);
+  }
+  return std::nullopt;
+}
+
 fs::path expand_home(const std::string& name) {
   if (name != "~" && !name.starts_with("~/")) return name;
   const fs::path home = from_environment("HOME");
@@ -164,8 +178,11 @@ std::optional<fs::path> find_in_hub(const std::string& name, const fs::path& rel
   if (given.is_relative() && !relative_to.empty() && is_there(relative_to / given)) return relative_to / given;
   const HubName hub = parse_hub_name(name);
   const fs::path cache = hub_cache();
-  if (hub.id.empty() || cache.empty()) return std::nullopt;
-  return snapshot_of_revision(repository_folder(cache, hub.id, kind), hub.revision);
+  if (cache.empty()) return std::nullopt;
+  if (!hub.id.empty()) {
+    if (const auto snapshot = snapshot_of_revision(repository_folder(cache, hub.id, kind), hub.revision)) return snapshot;
+  }
+  return kind == HubKind::kDataset ? find_inside(cache, name) : std::nullopt;
 }
 
 fs::path resolve_hub_path(const std::string& name, const fs::path& relative_to, HubKind kind, const std::string& key) {

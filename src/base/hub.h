@@ -11,7 +11,8 @@ enum class HubKind { kModel, kDataset };
 
 /// Finds `name` (a path, or a hub id "org/name[@revision]"), in this order: as given (relative to the working directory), relative to
 /// `relative_to` (the folder of the checkpoint or recipe that names it), in the local hub cache ($HF_HUB_CACHE, $HF_HOME/hub,
-/// $XDG_CACHE_HOME/huggingface/hub, ~/.cache/huggingface/hub: newest snapshot of `main` or of the revision). Nothing is downloaded.
+/// $XDG_CACHE_HOME/huggingface/hub, ~/.cache/huggingface/hub: newest snapshot of `main` or of the revision). A data set's id may be
+/// followed by a folder or file inside it ("org/name@revision/data"). Nothing is downloaded.
 std::optional<std::filesystem::path> find_in_hub(const std::string& name, const std::filesystem::path& relative_to, HubKind kind);
 
 /// As above, or a UserError that says where was looked. `key`: the recipe key or config entry that names it ("base_llm").

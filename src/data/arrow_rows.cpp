@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
+#include <array>
 #include <string_view>
 
 #include "base/error.h"
 #include "base/log.h"
+#include "data/arrow_values.h"
+#include "data/utf8.h"
 
 namespace multimeditron {
 namespace {
@@ -17,175 +19,194 @@ using arrow::Type;
 const char* const kExpected =
     "conversations: list<struct<role: string, content: string>> or text: string; for images modalities: list<struct<type: string, "
     "value>>, "
-    "the value being struct<bytes: binary, path: string>, binary or string";
+    "the value being struct<bytes: binary, path: string>, binary or string; or a column image (one) or images (a list of them)";
 
-bool holds_strings(const arrow::DataType& type) {
-  return type.id() == Type::STRING || type.id() == Type::LARGE_STRING || type.id() == Type::NA;
-}
-
-bool holds_bytes(const arrow::DataType& type) {
-  return holds_strings(type) || type.id() == Type::BINARY || type.id() == Type::LARGE_BINARY;
-}
-
-/// The struct inside a list, or nothing.
-const arrow::DataType* struct_of_list(const arrow::DataType& type) {
-  if (type.id() != Type::LIST && type.id() != Type::LARGE_LIST) return nullptr;
-  const arrow::DataType* item = type.field(0)->type().get();
-  return item->id() == Type::STRUCT ? item : nullptr;
-}
+/// The columns that a row is made of.
+constexpr std::array kRowColumns = {"conversations", "text", "modalities", "image", "images"};
 
 /// A list whose every occurrence is empty has no item type.
 bool is_empty_list(const arrow::DataType& type) {
-  return type.id() == Type::NA || ((type.id() == Type::LIST || type.id() == Type::LARGE_LIST) && type.field(0)->type()->id() == Type::NA);
+  const arrow::DataType* item = item_type(type);
+  return plain_type(type).id() == Type::NA || (item != nullptr && plain_type(*item).id() == Type::NA);
 }
 
-template <typename Check>
-bool has_field(const arrow::DataType& type, const char* name, Check check) {
-  const int index = static_cast<const arrow::StructType&>(type).GetFieldIndex(name);
-  return index >= 0 && check(*type.field(index)->type());
+/// The type of field `name` of the records in a column: a list of structs, or (as `datasets` stores a Sequence of a dict) a struct of
+/// lists.
+const arrow::DataType* record_field(const arrow::DataType& type, const char* name) {
+  if (const arrow::DataType* item = item_type(type)) return field_type(*item, name);
+  const arrow::DataType* list = field_type(type, name);
+  return list == nullptr ? nullptr : item_type(*list);
 }
 
 bool is_conversations(const arrow::DataType& type) {
   if (is_empty_list(type)) return true;
-  const arrow::DataType* item = struct_of_list(type);
-  return item != nullptr && has_field(*item, "role", holds_strings) && has_field(*item, "content", holds_strings);
+  const arrow::DataType *role = record_field(type, "role"), *content = record_field(type, "content");
+  return role != nullptr && content != nullptr && holds_strings(*role) && holds_strings(*content);
 }
 
+/// Bytes, a path, or a struct of either; of a union every kind must be one of these.
 bool is_attachment_value(const arrow::DataType& type) {
-  if (type.id() != Type::STRUCT) return holds_bytes(type);
-  return has_field(type, "bytes", holds_bytes) || has_field(type, "path", holds_strings);
+  const arrow::DataType& plain = plain_type(type);
+  if (plain.id() == Type::DENSE_UNION || plain.id() == Type::SPARSE_UNION) {
+    return std::all_of(plain.fields().begin(), plain.fields().end(), [](const auto& field) { return is_attachment_value(*field->type()); });
+  }
+  const arrow::DataType *bytes = field_type(plain, "bytes"), *path = field_type(plain, "path");
+  if (plain.id() != Type::STRUCT) return holds_bytes(plain);
+  return (bytes != nullptr || path != nullptr) && (bytes == nullptr || holds_bytes(*bytes)) && (path == nullptr || holds_strings(*path));
 }
 
 bool is_modalities(const arrow::DataType& type) {
   if (is_empty_list(type)) return true;
-  const arrow::DataType* item = struct_of_list(type);
-  return item != nullptr && has_field(*item, "type", holds_strings) && has_field(*item, "value", is_attachment_value);
+  const arrow::DataType *kind = record_field(type, "type"), *value = record_field(type, "value");
+  return kind != nullptr && value != nullptr && holds_strings(*kind) && is_attachment_value(*value);
 }
 
-[[noreturn]] void throw_damaged() {
-  throw UserError("damaged data set file", {.found = "an offset that points outside its column", .fix = "copy or make the file again"});
-}
-
-/// The bytes of a string or binary value; `index` is within the array, its value not null.
-template <typename ArrayType>
-std::string_view checked_view(const arrow::Array& array, int64_t index) {
-  const auto& strings = static_cast<const ArrayType&>(array);
-  const int64_t begin = strings.value_offset(index), end = strings.value_offset(index + 1);
-  const std::shared_ptr<arrow::Buffer>& data = strings.value_data();
-  if (begin < 0 || end < begin || end > (data == nullptr ? 0 : data->size())) throw_damaged();
-  return begin == end ? std::string_view()
-                      : std::string_view(reinterpret_cast<const char*>(data->data()) + begin, static_cast<size_t>(end - begin));
+/// One image or a list of them; a column of this name that holds something else is none of ours.
+bool is_images(const arrow::DataType& type) {
+  const arrow::DataType* item = item_type(type);
+  return is_attachment_value(item == nullptr ? type : *item);
 }
 
 /// Nothing for a null.
-std::optional<std::string> read_string(const arrow::Array& array, int64_t index) {
-  if (index >= array.length()) throw_damaged();
-  if (array.IsNull(index)) return std::nullopt;
-  switch (array.type_id()) {
-    case Type::STRING:
-    case Type::BINARY:
-      return std::string(checked_view<arrow::BinaryArray>(array, index));
-    case Type::LARGE_STRING:
-    case Type::LARGE_BINARY:
-      return std::string(checked_view<arrow::LargeBinaryArray>(array, index));
-    default:
-      return std::nullopt;
+std::optional<std::string> read_text(const Cell& cell, const std::string& where) {
+  const auto text = bytes_of(cell);
+  if (!text) return std::nullopt;
+  if (!is_utf8(*text)) {
+    throw UserError("a text is not UTF-8",
+                    {.where = where, .found = "bytes of another encoding", .fix = "convert the row, or leave it out"});
   }
+  return std::string(*text);
 }
 
-/// The items of a list value: a range of the list's child.
-struct Items {
-  const arrow::StructArray* structs = nullptr;
-  int64_t begin = 0, end = 0;
-
-  /// A field of the items, not sliced to them, so that indices count as begin and end do.
-  const arrow::Array& field(const char* name) const {
-    const int index = static_cast<const arrow::StructType&>(*structs->type()).GetFieldIndex(name);
-    return *structs->field(index);
+/// The records of one row, whichever way they are stored: see record_field.
+class Records {
+ public:
+  Records(const arrow::Array& column, int64_t row, std::array<const char*, 2> fields) : fields_(fields) {
+    const Cell cell = find_cell(column, row);
+    if (cell.is_null()) return;
+    is_null_ = false;
+    if (cell.type() != Type::STRUCT) {
+      items_ = items_of(cell);
+      size_ = items_.size();
+      return;
+    }
+    is_struct_of_lists_ = true;
+    for (size_t i = 0; i < fields.size(); ++i) lists_[i] = items_of(field_of(cell, fields[i]));
+    size_ = lists_[0].size();
+    if (lists_[1].size() != size_) {
+      throw UserError(fmt::format("the lists `{}` and `{}` differ in length", fields[0], fields[1]),
+                      {.found = fmt::format("{} and {}", size_, lists_[1].size()), .fix = "mend the row, or leave it out"});
+    }
   }
+
+  bool is_null() const { return is_null_; }
+  int64_t size() const { return size_; }
+  /// Field `field` (by its position in the constructor's list) of a record.
+  Cell get(int64_t record, size_t field) const {
+    return is_struct_of_lists_ ? lists_[field][record] : field_of(items_[record], fields_[field]);
+  }
+
+ private:
+  std::array<const char*, 2> fields_;
+  bool is_null_ = true, is_struct_of_lists_ = false;
+  Items items_;
+  std::array<Items, 2> lists_;
+  int64_t size_ = 0;
 };
 
-template <typename ArrayType>
-Items list_items(const arrow::Array& array, int64_t index) {
-  const auto& lists = static_cast<const ArrayType&>(array);
-  if (lists.values()->type_id() != Type::STRUCT) return {};
-  const Items items{static_cast<const arrow::StructArray*>(lists.values().get()), lists.value_offset(index), lists.value_offset(index + 1)};
-  if (items.begin < 0 || items.end < items.begin || items.end > items.structs->length()) throw_damaged();
-  return items;
-}
-
-/// Empty for a null list or a column without items.
-Items read_items(const std::shared_ptr<arrow::Array>& array, int64_t index) {
-  if (array == nullptr || array->IsNull(index)) return {};
-  if (array->type_id() == Type::LIST) return list_items<arrow::ListArray>(*array, index);
-  if (array->type_id() == Type::LARGE_LIST) return list_items<arrow::LargeListArray>(*array, index);
-  return {};
-}
-
-Message read_message(const Items& items, int64_t item) {
-  auto role = read_string(items.field("role"), item), content = read_string(items.field("content"), item);
-  if (items.structs->IsNull(item) || !role || !content) {
-    throw UserError("a turn without a role or a content", {.where = fmt::format("conversations, turn {}", item - items.begin + 1),
-                                                           .found = "null",
-                                                           .fix = "give every turn both, or leave the row out"});
+std::vector<Message> read_conversation(const arrow::Array& column, int64_t row) {
+  const Records turns(column, row, {"role", "content"});
+  std::vector<Message> messages;
+  for (int64_t i = 0; i < turns.size(); ++i) {
+    const std::string where = fmt::format("conversations, turn {}", i + 1);
+    auto role = read_text(turns.get(i, 0), where), content = read_text(turns.get(i, 1), where);
+    if (!role || !content) {
+      throw UserError("a turn without a role or a content",
+                      {.where = where, .found = "null", .fix = "give every turn both, or leave the row out"});
+    }
+    messages.push_back({std::move(*role), std::move(*content)});
   }
-  return {std::move(*role), std::move(*content)};
+  return messages;
 }
 
-Attachment read_attachment(const Items& items, int64_t item) {
-  Attachment attachment;
-  attachment.type = read_string(items.field("type"), item).value_or("");
-  const arrow::Array& value = items.field("value");
-  if (value.type_id() == Type::STRUCT) {
-    const auto& parts = static_cast<const arrow::StructArray&>(value);
-    const auto part = [&](const char* name) {
-      const int index = static_cast<const arrow::StructType&>(*parts.type()).GetFieldIndex(name);
-      return index < 0 || parts.IsNull(item) ? std::nullopt : read_string(*parts.field(index), item);
-    };
-    attachment.bytes = part("bytes").value_or("");
-    attachment.path = part("path").value_or("");
+/// Into `bytes` and `path` of `attachment`; both stay empty for a null.
+void read_value(const Cell& value, const std::string& where, Dataset::Part part, Attachment& attachment) {
+  if (value.is_null()) return;
+  const auto take_bytes = [&](std::string_view bytes) {
+    // Whoever looks at the text alone still sees that there is an image.
+    attachment.bytes = part == Dataset::Part::kAll ? bytes : bytes.substr(0, 1);
+  };
+  if (value.type() == Type::STRUCT) {
+    take_bytes(bytes_of(field_of(value, "bytes")).value_or(std::string_view()));
+    attachment.path = read_text(field_of(value, "path"), where).value_or("");
+  } else if (holds_strings(*value.array->type())) {
+    attachment.path = read_text(value, where).value_or("");
   } else {
-    const bool is_path = holds_strings(*value.type());
-    (is_path ? attachment.path : attachment.bytes) = read_string(value, item).value_or("");
+    take_bytes(bytes_of(value).value_or(std::string_view()));
   }
-  if (items.structs->IsNull(item) || attachment.type.empty() || (attachment.bytes.empty() && attachment.path.empty())) {
-    throw UserError("an attachment without a type or a value", {.where = fmt::format("modalities, item {}", item - items.begin + 1),
-                                                                .found = "null or empty",
-                                                                .fix = "give every attachment both, or leave the row out"});
-  }
-  return attachment;
 }
 
-}  // namespace
+/// Nothing where the row has no list at all.
+std::optional<std::vector<Attachment>> read_modalities(const arrow::Array& column, int64_t row, Dataset::Part part) {
+  const Records items(column, row, {"type", "value"});
+  if (items.is_null()) return std::nullopt;
+  std::vector<Attachment> attachments;
+  for (int64_t i = 0; i < items.size(); ++i) {
+    const std::string where = fmt::format("modalities, item {}", i + 1);
+    Attachment attachment;
+    attachment.type = read_text(items.get(i, 0), where).value_or("");
+    read_value(items.get(i, 1), where, part, attachment);
+    if (attachment.type.empty() || (attachment.bytes.empty() && attachment.path.empty())) {
+      throw UserError("an attachment without a type or a value",
+                      {.where = where, .found = "null or empty", .fix = "give every attachment both, or leave the row out"});
+    }
+    attachments.push_back(std::move(attachment));
+  }
+  return attachments;
+}
 
-namespace {
+/// The images of a column `image` or `images`; null ones are none.
+void read_images(const arrow::Array& column, int64_t row, const char* name, Dataset::Part part, std::vector<Attachment>& attachments) {
+  const Cell cell = find_cell(column, row);
+  if (cell.is_null()) return;
+  const auto take = [&](const Cell& value, const std::string& where) {
+    Attachment attachment{.type = "image", .bytes = {}, .path = {}};
+    read_value(value, where, part, attachment);
+    if (!attachment.bytes.empty() || !attachment.path.empty()) attachments.push_back(std::move(attachment));
+  };
+  if (item_type(*cell.array->type()) == nullptr) return take(cell, name);
+  const Items items = items_of(cell);
+  for (int64_t i = 0; i < items.size(); ++i) take(items[i], fmt::format("{}, item {}", name, i + 1));
+}
 
-/// The usual column of the `datasets` library's images is read by no one here.
+/// Images in a column that no one here reads.
 void warn_of_images(const arrow::Schema& schema, const std::string& file) {
-  static std::atomic<bool> told = false;
   if (schema.GetFieldIndex("modalities") >= 0) return;
   for (const auto& field : schema.fields()) {
-    const bool holds_bytes =
-        field->type()->id() == Type::STRUCT && static_cast<const arrow::StructType&>(*field->type()).GetFieldByName("bytes");
-    if (!holds_bytes || told.exchange(true)) continue;
-    warn(fmt::format("{}: the images of the column `{}` are not used: they belong in `modalities`, a list of {{type: image, value: ...}}",
-                     file, field->name()));
+    if (is_row_column(field->name()) || field_type(*field->type(), "bytes") == nullptr) continue;
+    warn(
+        fmt::format("{}: the images of the column `{}` are not used: name it `image`, or make it `modalities`, a list of "
+                    "{{type: image, value: ...}}",
+                    file, field->name()));
   }
 }
 
 }  // namespace
 
+bool is_row_column(const std::string& name) {
+  return std::find(kRowColumns.begin(), kRowColumns.end(), name) != kRowColumns.end();
+}
+
 void check_row_schema(const arrow::Schema& schema, const std::string& file) {
+  const auto has = [&](const char* name) { return schema.GetFieldIndex(name) >= 0; };
   const auto fits = [&](const char* name, bool (*check)(const arrow::DataType&)) {
     const std::vector<int> indices = schema.GetAllFieldIndices(name);
     return indices.empty() || (indices.size() == 1 && check(*schema.field(indices[0])->type()));
   };
   // Images alone are enough for classifiers; a row that lacks its text is bad where one is needed.
-  const std::vector<std::string> names = schema.field_names();
-  const bool has_content = std::any_of(names.begin(), names.end(), [](const std::string& name) {
-    return name == "conversations" || name == "text" || name == "modalities";
-  });
-  if (has_content && fits("conversations", is_conversations) && fits("text", holds_strings) && fits("modalities", is_modalities)) {
+  const bool has_images = has("modalities") || (has("image") && fits("image", is_images)) || (has("images") && fits("images", is_images));
+  if ((has("conversations") || has("text") || has_images) && fits("conversations", is_conversations) && fits("text", holds_strings) &&
+      fits("modalities", is_modalities)) {
     warn_of_images(schema, file);
     return;
   }
@@ -201,19 +222,33 @@ ArrowRows::ArrowRows(const arrow::RecordBatch& batch)
     : size_(batch.num_rows()),
       conversations_(batch.GetColumnByName("conversations")),
       text_(batch.GetColumnByName("text")),
-      modalities_(batch.GetColumnByName("modalities")) {
+      modalities_(batch.GetColumnByName("modalities")),
+      image_(batch.GetColumnByName("image")),
+      images_(batch.GetColumnByName("images")) {
   // Lengths and buffer sizes only; the values' offsets are checked as they are used.
   const arrow::Status status = batch.Validate();
   if (!status.ok()) throw UserError("damaged data set file", {.found = status.message(), .fix = "copy or make the file again"});
+  constexpr int64_t kMostRows = int64_t{1} << 40;  // columns without values may claim any number
+  if (size_ > kMostRows) throw_damaged_values();
+  for (auto* column : {&image_, &images_}) {
+    if (*column != nullptr && !is_images(*(*column)->type())) column->reset();
+  }
+  for (const auto* column : {&conversations_, &text_, &modalities_, &image_, &images_}) {
+    if (*column != nullptr) prepare_for_threads(**column);
+  }
 }
 
-Row ArrowRows::row(int64_t index) const {
+Row ArrowRows::row(int64_t index, Dataset::Part part) const {
   Row row;
-  if (text_ != nullptr) row.text = read_string(*text_, index);
-  const Items turns = read_items(conversations_, index);
-  for (int64_t item = turns.begin; item < turns.end; ++item) row.conversations.push_back(read_message(turns, item));
-  const Items attachments = read_items(modalities_, index);
-  for (int64_t item = attachments.begin; item < attachments.end; ++item) row.modalities.push_back(read_attachment(attachments, item));
+  if (text_ != nullptr) row.text = read_text(find_cell(*text_, index), "text");
+  if (conversations_ != nullptr) row.conversations = read_conversation(*conversations_, index);
+  auto modalities = modalities_ == nullptr ? std::nullopt : read_modalities(*modalities_, index, part);
+  if (modalities) {
+    row.modalities = std::move(*modalities);
+  } else {
+    if (image_ != nullptr) read_images(*image_, index, "image", part, row.modalities);
+    if (images_ != nullptr && row.modalities.empty()) read_images(*images_, index, "images", part, row.modalities);
+  }
   return row;
 }
 

@@ -2,21 +2,21 @@
 
 #include <arrow/api.h>
 
-#include <array>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "data/dataset.h"
 
 namespace multimeditron {
 
-/// The columns that a data set may have.
-inline constexpr std::array<const char*, 3> kRowColumns = {"conversations", "text", "modalities"};
-
-/// Throws UserError (with `file` as its place) unless `schema` has `conversations` or `text`, each known column being of a type that
+/// Throws UserError (with `file` as its place) unless `schema` has a column that samples are made of, each such column being of a type that
 /// ArrowRows reads.
 void check_row_schema(const arrow::Schema& schema, const std::string& file);
+
+/// Whether ArrowRows reads this column of a checked schema.
+bool is_row_column(const std::string& name);
 
 /// Reads rows out of one record batch whose schema has been checked. Strings and images are copied only for the row that is asked for.
 /// Every offset is checked, so that a damaged file gives an error and not a crash. Const calls are thread-safe.
@@ -25,11 +25,11 @@ class ArrowRows {
   explicit ArrowRows(const arrow::RecordBatch& batch);
   int64_t size() const { return size_; }
   /// Throws UserError without a place.
-  Row row(int64_t index) const;
+  Row row(int64_t index, Dataset::Part part) const;
 
  private:
   int64_t size_;
-  std::shared_ptr<arrow::Array> conversations_, text_, modalities_;
+  std::shared_ptr<arrow::Array> conversations_, text_, modalities_, image_, images_;
 };
 
 /// `result`'s value, or a UserError that names `file`. What Arrow says is shown as found.

@@ -12,34 +12,39 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/hub.h"
-#include "base/json.h"
+#include "data/combined.h"
 #include "data/formats.h"
-#include "data/row_index.h"
 
 namespace multimeditron {
 namespace {
 
 namespace fs = std::filesystem;
 
-const char* const kKnownKinds = "a save_to_disk folder, Arrow, Parquet or JSON-lines files";
+const char* const kKnownKinds = "a save_to_disk folder, Arrow, Parquet, JSON-lines or CSV files";
 
-enum class Format { kArrow, kParquet, kJson };
+enum class Format { kArrow, kParquet, kJson, kCsv };
 
 std::optional<Format> format_of_name(const fs::path& file) {
-  const std::string extension = file.extension().string();
+  std::string extension = file.extension().string();
+  const bool is_packed = extension == ".gz" || extension == ".zst";
+  if (is_packed) extension = file.stem().extension().string();
+  if (extension == ".jsonl" || extension == ".ndjson" || extension == ".json") return Format::kJson;
+  if (is_packed) return std::nullopt;
   if (extension == ".arrow" || extension == ".ipc" || extension == ".feather") return Format::kArrow;
   if (extension == ".parquet") return Format::kParquet;
-  if (extension == ".jsonl" || extension == ".ndjson" || extension == ".json") return Format::kJson;
+  if (extension == ".csv" || extension == ".tsv") return Format::kCsv;
   return std::nullopt;
 }
 
-std::unique_ptr<Dataset> open_files(Format format, const std::vector<fs::path>& files, const fs::path& folder,
-                                    const std::string& fingerprint = "") {
+std::unique_ptr<Dataset> open_files(Format format, const std::vector<fs::path>& files, const fs::path& folder) {
+  for (const fs::path& file : files) require_regular_file(file);
   switch (format) {
     case Format::kArrow:
-      return open_arrow(files, folder, fingerprint);
+      return open_arrow(files, folder, "");
     case Format::kParquet:
       return open_parquet(files, folder);
+    case Format::kCsv:
+      return open_csv(files, folder);
     default:
       return open_json(files, folder);
   }
@@ -47,6 +52,7 @@ std::unique_ptr<Dataset> open_files(Format format, const std::vector<fs::path>& 
 
 /// A file that was named itself: its name decides, else its first bytes.
 Format format_of_file(const fs::path& file) {
+  require_regular_file(file);
   if (const auto format = format_of_name(file)) return *format;
   const MappedFile mapped(file);
   const std::string_view text(reinterpret_cast<const char*>(mapped.bytes().data()), std::min<size_t>(mapped.bytes().size(), 64));
@@ -70,33 +76,6 @@ std::string list_names(const std::vector<std::string>& names) {
   for (size_t i = 0; i < std::min(names.size(), kMost); ++i) text += (i == 0 ? "" : ", ") + names[i];
   if (names.size() > kMost) text += fmt::format(" and {} more", names.size() - kMost);
   return text.empty() ? "an empty folder" : text;
-}
-
-std::unique_ptr<Dataset> open_saved_folder(const fs::path& folder) {
-  const fs::path state_file = folder / "state.json";
-  const Json state = read_json(state_file);
-  const auto files = state.find("_data_files");
-  if (files == state.end() || !files->is_array()) {
-    throw UserError("a save_to_disk folder without its list of files",
-                    {.where = state_file.string(), .found = "no list `_data_files`", .fix = "save the data set again"});
-  }
-  std::vector<fs::path> paths;
-  for (const Json& file : *files) {
-    const std::string name = file.is_object() ? file.value("filename", std::string()) : std::string();
-    const fs::path path = fs::path(name).lexically_normal();
-    if (name.empty() || path.is_absolute() || *path.begin() == "..") {
-      throw UserError("a save_to_disk folder names a file outside itself",
-                      {.where = state_file.string(), .found = file.dump(), .fix = "save the data set again"});
-    }
-    if (!fs::exists(folder / path)) {
-      throw UserError(
-          "a file of the data set is missing",
-          {.where = state_file.string(), .found = fmt::format("{} is listed there", name), .fix = "copy the whole folder again"});
-    }
-    paths.push_back(folder / path);
-  }
-  const auto fingerprint = state.find("_fingerprint");
-  return open_arrow(paths, folder, fingerprint != state.end() && fingerprint->is_string() ? fingerprint->get<std::string>() + "-" : "");
 }
 
 /// Words by which hub data sets name their splits, as a folder or at the start of a file's name.
@@ -132,7 +111,7 @@ std::vector<fs::path> find_files(const fs::path& folder, Format format) {
 
 /// The training files of a folder without state.json: a hub snapshot or a folder that somebody filled.
 std::unique_ptr<Dataset> open_plain_folder(const fs::path& folder) {
-  for (const Format format : {Format::kArrow, Format::kParquet, Format::kJson}) {
+  for (const Format format : {Format::kArrow, Format::kParquet, Format::kJson, Format::kCsv}) {
     std::vector<fs::path> files = find_files(folder, format);
     if (files.empty()) continue;
     std::vector<fs::path> train;
@@ -191,6 +170,18 @@ std::vector<fs::path> match(const std::string& pattern) {
   return files;
 }
 
+/// `name` as a recipe spells it: a path, a pattern or a hub id, see base/hub.h; patterns may follow a hub id (`org/name/data/train-*`).
+fs::path find_dataset(const std::string& name, const fs::path& recipe_folder, const std::string& key) {
+  if (!is_pattern(name) || fs::exists(name)) return resolve_hub_path(name, recipe_folder, HubKind::kDataset, key);
+  const fs::path path = name;
+  if (path.is_absolute() || !match(name).empty()) return path;
+  if (!match((recipe_folder / path).string()).empty()) return recipe_folder / path;
+  fs::path plain, rest;
+  for (const fs::path& part : path) (rest.empty() && !is_pattern(part.string()) ? plain : rest) /= part;
+  const auto found = plain.empty() ? std::nullopt : find_in_hub(plain.string(), recipe_folder, HubKind::kDataset);
+  return found ? *found / rest : recipe_folder / path;
+}
+
 std::unique_ptr<Dataset> open_pattern(const std::vector<fs::path>& files) {
   const Format format = format_of_file(files.front());
   for (const fs::path& file : files) {
@@ -202,52 +193,16 @@ std::unique_ptr<Dataset> open_pattern(const std::vector<fs::path>& files) {
   return open_files(format, files, files.front().parent_path());
 }
 
-/// The first rows of a data set.
-class FirstRows : public Dataset {
- public:
-  FirstRows(std::unique_ptr<Dataset> dataset, int64_t size) : dataset_(std::move(dataset)), size_(size) {}
-  int64_t size() const override { return size_; }
-  Row row(int64_t index) const override { return dataset_->row(index); }
-  std::string fingerprint() const override { return fmt::format("{}[:{}]", dataset_->fingerprint(), size_); }
-  std::string place(int64_t index) const override { return dataset_->place(index); }
-  fs::path folder(int64_t index) const override { return dataset_->folder(index); }
-
- private:
-  std::unique_ptr<Dataset> dataset_;
-  int64_t size_;
-};
-
-/// Data sets one after the other.
-class Concatenation : public Dataset {
- public:
-  explicit Concatenation(std::vector<std::unique_ptr<Dataset>> parts) : parts_(std::move(parts)) {
-    for (const auto& part : parts_) index_.add_part(part->size());
-  }
-  int64_t size() const override { return index_.size(); }
-  Row row(int64_t index) const override {
-    const auto [part, row] = index_.find(index);
-    return parts_[part]->row(row);
-  }
-  std::string place(int64_t index) const override {
-    const auto [part, row] = index_.find(index);
-    return parts_[part]->place(row);
-  }
-  fs::path folder(int64_t index) const override {
-    const auto [part, row] = index_.find(index);
-    return parts_[part]->folder(row);
-  }
-  std::string fingerprint() const override {
-    std::string all;
-    for (const auto& part : parts_) all += part->fingerprint() + "\n";
-    return sha256(all);
-  }
-
- private:
-  std::vector<std::unique_ptr<Dataset>> parts_;
-  RowIndex index_;
-};
-
 }  // namespace
+
+void require_regular_file(const fs::path& file) {
+  std::error_code code;
+  const fs::file_status status = fs::status(file, code);
+  if (fs::is_regular_file(status) || status.type() == fs::file_type::not_found || code) return;  // opening it says what is wrong
+  throw UserError("a data set must be an ordinary file", {.where = file.string(),
+                                                          .found = fs::is_directory(status) ? "a folder" : "a pipe, a socket or a device",
+                                                          .fix = "write what it gives to a file first"});
+}
 
 std::string fingerprint_of_files(const std::vector<fs::path>& files) {
   constexpr size_t kPage = 4096, kPages = 16;
@@ -287,36 +242,32 @@ std::unique_ptr<Dataset> open_dataset(const fs::path& path) {
   }
   if (dataset->size() == 0)
     throw UserError("the data set is empty", {.where = path.string(), .found = "no rows", .fix = "leave it out of `datasets`"});
-  return dataset;
+  return with_role_warning(std::move(dataset));
 }
 
-std::unique_ptr<Dataset> open_datasets(std::span<const DatasetSpec> specs, const fs::path& recipe_file, const std::string& of) {
+std::unique_ptr<Dataset> open_datasets(std::span<const DatasetSpec> specs, const fs::path& recipe_file, const std::string& of,
+                                       std::optional<int64_t> seed) {
   const fs::path recipe_folder = recipe_file.parent_path();
   std::vector<std::unique_ptr<Dataset>> parts;
+  std::vector<double> weights;
   for (size_t i = 0; i < specs.size(); ++i) {
     const DatasetSpec& spec = specs[i];
     const std::string key = fmt::format("{}[{}]", of, i);
-    if (spec.weight && *spec.weight != 1.0) {
-      throw UserError("weights of data sets are not supported",
+    if (spec.weight && *spec.weight != 1.0 && !seed) {
+      throw UserError("weights of data sets are not supported here",
                       {.where = fmt::format("{}, {}.weight", recipe_file.string(), key),
                        .found = fmt::format("{}", *spec.weight),
                        .fix = "leave `weight` out; to repeat a data set, list it again; to take less of it, set `max_samples`"});
     }
-    fs::path path = spec.packed_path;
-    if (is_pattern(spec.packed_path) && !fs::exists(path)) {
-      if (path.is_relative() && match(path.string()).empty()) path = recipe_folder / path;
-    } else {
-      path = resolve_hub_path(spec.packed_path, recipe_folder, HubKind::kDataset, key + ".packed_path");
-    }
-    std::unique_ptr<Dataset> dataset = open_dataset(path);
-    if (spec.max_samples && *spec.max_samples < dataset->size())
-      dataset = std::make_unique<FirstRows>(std::move(dataset), *spec.max_samples);
+    std::unique_ptr<Dataset> dataset = open_dataset(find_dataset(spec.packed_path, recipe_folder, key + ".packed_path"));
+    if (spec.max_samples && *spec.max_samples < dataset->size()) dataset = first_rows(std::move(dataset), *spec.max_samples);
     parts.push_back(std::move(dataset));
+    weights.push_back(spec.weight.value_or(1.0));
   }
   if (parts.empty())
     throw UserError("the recipe names no data set", {.where = recipe_file.string(), .found = "an empty `datasets`", .fix = "list one"});
-  if (parts.size() == 1) return std::move(parts.front());
-  return std::make_unique<Concatenation>(std::move(parts));
+  if (parts.size() == 1 && weights[0] == 1.0) return std::move(parts.front());
+  return concatenation(std::move(parts), std::move(weights), static_cast<uint64_t>(seed.value_or(0)));
 }
 
 }  // namespace multimeditron

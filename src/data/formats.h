@@ -17,8 +17,17 @@ std::unique_ptr<Dataset> open_arrow(const std::vector<std::filesystem::path>& fi
 /// The rows of Parquet files. Row groups are read when a row is asked for; the last ones used are kept.
 std::unique_ptr<Dataset> open_parquet(const std::vector<std::filesystem::path>& files, const std::filesystem::path& folder);
 
-/// The rows of JSON-lines files, or of .json files that hold an array of objects.
+/// The rows of JSON-lines files, or of .json files that hold an array of objects; either may be compressed (.gz, .zst).
 std::unique_ptr<Dataset> open_json(const std::vector<std::filesystem::path>& files, const std::filesystem::path& folder);
+
+/// The rows of CSV (or, by the name .tsv, tab-separated) files with a header: `text`, `conversations` and `modalities` as JSON, `image`.
+std::unique_ptr<Dataset> open_csv(const std::vector<std::filesystem::path>& files, const std::filesystem::path& folder);
+
+/// A folder that `datasets.save_to_disk` has written, by its state.json; `_indices_files` of old versions are honoured.
+std::unique_ptr<Dataset> open_saved_folder(const std::filesystem::path& folder);
+
+/// Throws UserError unless `file` is an ordinary file: a pipe or a device would block or never end.
+void require_regular_file(const std::filesystem::path& file);
 
 /// Names, sizes and a sample of the bytes of `files`: the same after a copy to another place, another one after most changes.
 std::string fingerprint_of_files(const std::vector<std::filesystem::path>& files);

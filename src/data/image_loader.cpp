@@ -10,6 +10,17 @@ namespace multimeditron {
 
 namespace fs = std::filesystem;
 
+std::string read_image_file(const fs::path& folder, const std::string& path) {
+  if (path.find('\0') != std::string::npos)
+    throw UserError("an image's path holds a zero byte", {.found = "a name that no file can have", .fix = "mend the row, or leave it out"});
+  const fs::path file = path_below(folder, path);
+  std::error_code code;
+  if (!fs::exists(file, code)) {
+    throw UserError("an image file is missing", {.where = file.string(), .fix = "copy it there, or correct the loader's `base_path`"});
+  }
+  return read_regular_file(file);
+}
+
 std::string load_attachment(const Attachment& attachment, std::span<const LoaderSpec> loaders, const fs::path& folder) {
   const LoaderSpec* loader = nullptr;
   std::vector<std::string> known;
@@ -31,12 +42,7 @@ std::string load_attachment(const Attachment& attachment, std::span<const Loader
     throw UserError("the data set holds no path of the image", {.found = "bytes", .fix = "use the loader raw-image"});
   }
   const bool has_base = !takes_bytes && !loader->base_path.empty();
-  const fs::path file = path_below(has_base ? fs::path(loader->base_path) : folder, attachment.path);
-  std::error_code code;
-  if (!fs::is_regular_file(file, code)) {
-    throw UserError("an image file is missing", {.where = file.string(), .fix = "copy it there, or correct the loader's `base_path`"});
-  }
-  return read_file(file);
+  return read_image_file(has_base ? fs::path(loader->base_path) : folder, attachment.path);
 }
 
 DecodeOptions decode_options(const std::string& type, std::span<const LoaderSpec> loaders, const ImageProcessor* processor) {

@@ -17,6 +17,10 @@ std::string load_attachment(const Attachment& attachment, std::span<const Loader
 /// How the loader of attachments of `type` wants its images decoded. `processor` is what they go into, for `fast_decode`; null: not known.
 DecodeOptions decode_options(const std::string& type, std::span<const LoaderSpec> loaders, const ImageProcessor* processor);
 
+/// The file `path` below `folder`. Throws UserError for a missing file, for a path that leaves the folder (`..`, absolute, through a link),
+/// and for what is no ordinary file, which is never opened.
+std::string read_image_file(const std::filesystem::path& folder, const std::string& path);
+
 /// Throws UserError for a loader whose `base_path` is no folder: each of its images would be missing.
 void require_image_folders(std::span<const LoaderSpec> loaders, const std::filesystem::path& recipe_file);
 

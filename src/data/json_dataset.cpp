@@ -1,24 +1,23 @@
+#include <arrow/io/compressed.h>
+#include <arrow/io/file.h>
+#include <arrow/util/compression.h>
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 #include <string_view>
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/json.h"
+#include "data/arrow_rows.h"
 #include "data/formats.h"
+#include "data/json_rows.h"
 #include "data/row_index.h"
 
 namespace multimeditron {
 namespace {
 
-const char* const kExpected =
-    R"({"conversations": [{"role": ..., "content": ...}, ...]} or {"text": ...}, each with "modalities": [{"type": "image", "value": PATH}, ...])";
-
-std::string_view text_of(const MappedFile& file) {
-  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
-}
+/// Text shrinks to a tenth, made-up text to a hundredth; past this it is an attack.
+constexpr int64_t kAlwaysUnpacked = int64_t{1} << 30, kMostTimes = 100;
 
 bool is_blank(std::string_view text) {
   return text.find_first_not_of(" \t\r\n") == std::string_view::npos;
@@ -65,79 +64,44 @@ std::vector<std::string_view> split_array(std::string_view text, const std::stri
                   {.where = file, .found = "an array that does not end with the file", .fix = "copy or make the file again"});
 }
 
-UserError wrong(const std::string& where, const std::string& found) {
-  return UserError(
-      "a JSON row is not a training sample",
-      {.where = where, .found = fmt::format("{}\n  expected: {}", found, kExpected), .fix = "convert the row, or leave it out"});
-}
+/// The text of a file: mapped, or unpacked into memory where its name says that it is compressed.
+class TextFile {
+ public:
+  explicit TextFile(const std::filesystem::path& path) : mapped_(path) {
+    const std::string extension = path.extension().string();
+    if (extension == ".gz") unpack(arrow::Compression::GZIP);
+    if (extension == ".zst") unpack(arrow::Compression::ZSTD);
+  }
 
-/// The string `key` of `object`; nothing where it is absent or null. What the row holds stays out of the message.
-std::optional<std::string> read_string(const Json& object, const char* key, const std::string& where) {
-  const auto entry = object.find(key);
-  if (entry == object.end() || entry->is_null()) return std::nullopt;
-  if (!entry->is_string()) throw wrong(where, fmt::format("`{}` is of type {}", key, entry->type_name()));
-  return entry->get<std::string>();
-}
+  std::string_view text() const {
+    if (unpacked_) return *unpacked_;
+    return {reinterpret_cast<const char*>(mapped_.bytes().data()), mapped_.bytes().size()};
+  }
+  const std::filesystem::path& path() const { return mapped_.path(); }
 
-/// The list `key` of `object`, empty where it is absent or null; its items are objects.
-const Json& read_list(const Json& object, const char* key) {
-  static const Json empty = Json::array();
-  const auto entry = object.find(key);
-  if (entry == object.end() || entry->is_null()) return empty;
-  if (!entry->is_array()) throw wrong(key, fmt::format("of type {}", entry->type_name()));
-  for (const Json& item : *entry) {
-    if (!item.is_object()) throw wrong(key, fmt::format("an item of type {}", item.type_name()));
+ private:
+  void unpack(arrow::Compression::type kind) {
+    const std::string name = path().string();
+    const auto codec = value_or_throw(arrow::util::Codec::Create(kind), name);
+    const auto file = value_or_throw(arrow::io::ReadableFile::Open(name), name);
+    const auto stream = value_or_throw(arrow::io::CompressedInputStream::Make(codec.get(), file), name);
+    const int64_t most = std::max(kAlwaysUnpacked, kMostTimes * static_cast<int64_t>(mapped_.bytes().size()));
+    unpacked_ = std::make_unique<std::string>();
+    std::string block(size_t{1} << 20, '\0');
+    while (true) {
+      const int64_t size = value_or_throw(stream->Read(static_cast<int64_t>(block.size()), block.data()), name);
+      if (size == 0) return;
+      unpacked_->append(block, 0, static_cast<size_t>(size));
+      if (static_cast<int64_t>(unpacked_->size()) > most) {
+        throw UserError("a compressed data set file unpacks to too much",
+                        {.where = name, .found = fmt::format("more than {} MB", most >> 20), .fix = "unpack it first"});
+      }
+    }
   }
-  return *entry;
-}
 
-Attachment read_attachment(const Json& item, const std::string& where) {
-  Attachment attachment;
-  attachment.type = read_string(item, "type", where).value_or("");
-  const auto value = item.find("value");
-  if (value != item.end() && value->is_object()) {
-    attachment.path = read_string(*value, "path", where).value_or("");
-  } else {
-    attachment.path = read_string(item, "value", where).value_or("");
-  }
-  if (attachment.type.empty() || attachment.path.empty()) throw wrong(where, "an attachment without a type or a path");
-  return attachment;
-}
-
-/// The row as an object with at least one of the known columns: what makes a file of rows.
-Json parse_object(std::string_view text) {
-  Json json;
-  try {
-    json = Json::parse(text);
-  } catch (const Json::parse_error& error) {
-    // Its message would quote the row.
-    throw UserError("a row is not valid JSON",
-                    {.where = fmt::format("byte {} of the row", error.byte), .fix = "mend the row, or leave it out"});
-  }
-  if (!json.is_object()) throw wrong("", fmt::format("a value of type {}", json.type_name()));
-  if (!json.contains("conversations") && !json.contains("text") && !json.contains("modalities")) {
-    std::string keys;
-    for (const auto& [key, value] : json.items()) keys += (keys.empty() ? "" : ", ") + key;
-    throw wrong("", keys.empty() ? "no keys" : "the keys " + keys);
-  }
-  return json;
-}
-
-Row parse_row(std::string_view text) {
-  const Json json = parse_object(text);
-  Row row;
-  row.text = read_string(json, "text", "");
-  for (const Json& turn : read_list(json, "conversations")) {
-    const std::string where = fmt::format("conversations, turn {}", row.conversations.size() + 1);
-    auto role = read_string(turn, "role", where), content = read_string(turn, "content", where);
-    if (!role || !content) throw wrong(where, "a turn without a role or a content");
-    row.conversations.push_back({std::move(*role), std::move(*content)});
-  }
-  for (const Json& item : read_list(json, "modalities")) {
-    row.modalities.push_back(read_attachment(item, fmt::format("modalities, item {}", row.modalities.size() + 1)));
-  }
-  return row;
-}
+  MappedFile mapped_;
+  std::unique_ptr<std::string> unpacked_;  // where rows point stays where it is
+};
 
 class JsonDataset : public Dataset {
  private:
@@ -155,8 +119,7 @@ class JsonDataset : public Dataset {
       : folder_(std::move(folder)), fingerprint_(fingerprint_of_files(paths)) {
     files_.reserve(paths.size());
     for (const std::filesystem::path& path : paths) {
-      files_.emplace_back(path);
-      std::string_view text = text_of(files_.back());
+      std::string_view text = files_.emplace_back(path).text();
       if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
       const size_t first = text.find_first_not_of(" \t\r\n");
       const bool is_array = first != std::string_view::npos && text[first] == '[';
@@ -164,7 +127,7 @@ class JsonDataset : public Dataset {
       rows_.insert(rows_.end(), rows.begin(), rows.end());
       index_.add_part(static_cast<int64_t>(rows.size()));
       // A file of another kind is told at once, not row by row.
-      if (!rows.empty()) at_place(index_.size() - static_cast<int64_t>(rows.size()), parse_object);
+      if (!rows.empty()) at_place(index_.size() - static_cast<int64_t>(rows.size()), parse_row_object);
     }
   }
 
@@ -174,18 +137,19 @@ class JsonDataset : public Dataset {
 
   std::string place(int64_t index) const override {
     const auto [file, row] = index_.find(index);
-    const std::string_view before(
-        reinterpret_cast<const char*>(files_[file].bytes().data()),
-        static_cast<size_t>(rows_[static_cast<size_t>(index)].data() - reinterpret_cast<const char*>(files_[file].bytes().data())));
+    const std::string_view text = files_[file].text();
+    const auto before = text.substr(0, static_cast<size_t>(rows_[static_cast<size_t>(index)].data() - text.data()));
     return fmt::format("{}, line {}", files_[file].path().string(), 1 + std::count(before.begin(), before.end(), '\n'));
   }
 
-  Row row(int64_t index) const override { return at_place(index, parse_row); }
+  Row row(int64_t index) const override {
+    return at_place(index, [](std::string_view text) { return row_of_json(parse_row_object(text)); });
+  }
 
  private:
   std::filesystem::path folder_;
   std::string fingerprint_;
-  std::vector<MappedFile> files_;
+  std::vector<TextFile> files_;
   std::vector<std::string_view> rows_;
   RowIndex index_;
 };

@@ -6,66 +6,23 @@
 #include <parquet/file_reader.h>
 
 #include <algorithm>
-#include <list>
-#include <map>
-#include <mutex>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "data/arrow_rows.h"
+#include "data/decoded_cache.h"
 #include "data/formats.h"
 #include "data/row_index.h"
 
 namespace multimeditron {
 namespace {
 
-/// Decoded row groups are kept up to this size (the one in use always).
-constexpr int64_t kCacheBytes = int64_t{512} << 20;
-
-struct RowGroup {
-  std::once_flag read;
-  std::vector<ArrowRows> batches;
-  RowIndex index;
-};
-
-/// Row groups by number, the least recently used ones dropped.
-class RowGroupCache {
- public:
-  /// `size_bytes`: what the group will take.
-  std::shared_ptr<RowGroup> get(size_t number, int64_t size_bytes) {
-    const std::lock_guard lock(mutex_);
-    if (const auto found = groups_.find(number); found != groups_.end()) {
-      recent_.splice(recent_.begin(), recent_, found->second);
-      return recent_.front().group;
-    }
-    recent_.push_front({number, size_bytes, std::make_shared<RowGroup>()});
-    groups_[number] = recent_.begin();
-    total_bytes_ += size_bytes;
-    while (total_bytes_ > kCacheBytes && recent_.size() > 1) {
-      total_bytes_ -= recent_.back().size_bytes;
-      groups_.erase(recent_.back().number);
-      recent_.pop_back();  // whoever still reads from it holds it
-    }
-    return recent_.front().group;
-  }
-
- private:
-  struct Entry {
-    size_t number;
-    int64_t size_bytes;
-    std::shared_ptr<RowGroup> group;
-  };
-  std::mutex mutex_;
-  std::list<Entry> recent_;
-  std::map<size_t, std::list<Entry>::iterator> groups_;
-  int64_t total_bytes_ = 0;
-};
-
 struct ParquetFile {
   std::string name;
   std::shared_ptr<arrow::io::MemoryMappedFile> mapping;
   std::shared_ptr<parquet::FileMetaData> metadata;
   std::vector<int> columns;  // the leaves that a row needs
+  int64_t size_bytes = 0;
 };
 
 /// libparquet throws in places where it could return a status.
@@ -78,16 +35,18 @@ auto with_parquet_errors(const std::string& name, Body body) {
   }
 }
 
-std::unique_ptr<parquet::arrow::FileReader> make_reader(const ParquetFile& file) {
-  auto reader = parquet::ParquetFileReader::Open(file.mapping, parquet::default_reader_properties(), file.metadata);
-  return value_or_throw(parquet::arrow::FileReader::Make(arrow::default_memory_pool(), std::move(reader)), file.name);
+std::unique_ptr<parquet::arrow::FileReader> make_reader(const ParquetFile& file, arrow::MemoryPool* pool) {
+  auto reader = parquet::ParquetFileReader::Open(file.mapping, parquet::ReaderProperties(pool), file.metadata);
+  return value_or_throw(parquet::arrow::FileReader::Make(pool, std::move(reader)), file.name);
 }
 
 ParquetFile open_file(const std::filesystem::path& path) {
-  ParquetFile file{path.string(), nullptr, nullptr, {}};
+  ParquetFile file{.name = path.string()};
   file.mapping = value_or_throw(arrow::io::MemoryMappedFile::Open(file.name, arrow::io::FileMode::READ), file.name);
+  file.size_bytes = value_or_throw(file.mapping->GetSize(), file.name);
   return with_parquet_errors(file.name, [&] {
-    const auto reader = make_reader(file);
+    BoundedPool pool(most_unpacked_bytes(file.size_bytes));
+    const auto reader = make_reader(file, &pool);
     file.metadata = reader->parquet_reader()->metadata();
     std::shared_ptr<arrow::Schema> schema;
     if (const arrow::Status status = reader->GetSchema(&schema); !status.ok()) {
@@ -96,11 +55,14 @@ ParquetFile open_file(const std::filesystem::path& path) {
     check_row_schema(*schema, file.name);
     for (int i = 0; i < file.metadata->num_columns(); ++i) {
       const std::string root = file.metadata->schema()->Column(i)->path()->ToDotVector()[0];
-      if (std::find(kRowColumns.begin(), kRowColumns.end(), root) != kRowColumns.end()) file.columns.push_back(i);
+      if (is_row_column(root)) file.columns.push_back(i);
     }
     return file;
   });
 }
+
+// What a damaged file says may be anything; sums of these stay in range.
+constexpr int64_t kMostRowsOfGroup = int64_t{1} << 40, kMostBytesOfGroup = int64_t{1} << 40;
 
 class ParquetDataset : public Dataset {
  public:
@@ -111,17 +73,21 @@ class ParquetDataset : public Dataset {
       const parquet::FileMetaData& metadata = *files_.back().metadata;
       for (int i = 0; i < metadata.num_row_groups(); ++i) {
         const auto group = metadata.RowGroup(i);
-        groups_.push_back({files_.size() - 1, i, group->total_byte_size()});
+        if (group->num_rows() < 0 || group->num_rows() > kMostRowsOfGroup) {
+          throw UserError("damaged Parquet file",
+                          {.where = path.string(), .found = "an impossible number of rows", .fix = "copy or make the file again"});
+        }
+        groups_.push_back({files_.size() - 1, i, std::clamp<int64_t>(group->total_byte_size(), 0, kMostBytesOfGroup)});
         group_index_.add_part(group->num_rows());
       }
       file_index_.add_part(group_index_.size() - file_index_.size());
     }
     int64_t total_bytes = 0;
     for (const GroupOfFile& group : groups_) total_bytes += group.size_bytes;
-    if (total_bytes > kCacheBytes) {
+    if (total_bytes > DecodedCache::kMostBytes) {
       note(
           fmt::format("{}: each row of these Parquet files, read in shuffled order, costs its whole row group ({} MB on average); "
-                      "the same data written by `datasets.save_to_disk` is read without that",
+                      "`multimeditron preprocess` makes a copy that is read without that",
                       folder_.string(), total_bytes / static_cast<int64_t>(groups_.size()) >> 20));
     }
   }
@@ -135,18 +101,8 @@ class ParquetDataset : public Dataset {
     return fmt::format("{}, row {}", files_[file].name, row);
   }
 
-  Row row(int64_t index) const override {
-    const auto [number, row_of_group] = group_index_.find(index);
-    try {
-      const std::shared_ptr<RowGroup> group = cache_.get(number, groups_[number].size_bytes);
-      std::call_once(group->read, [&] { read(groups_[number], *group); });
-      if (row_of_group >= group->index.size()) throw UserError("damaged Parquet file", {.found = "a row group shorter than it says"});
-      const auto [batch, row] = group->index.find(row_of_group);
-      return group->batches[batch].row(row);
-    } catch (const UserError& error) {
-      throw error.at(place(index));
-    }
-  }
+  Row row(int64_t index) const override { return read(index, Part::kAll); }
+  Row text_row(int64_t index) const override { return read(index, Part::kText); }
 
  private:
   struct GroupOfFile {
@@ -155,10 +111,25 @@ class ParquetDataset : public Dataset {
     int64_t size_bytes;
   };
 
-  void read(const GroupOfFile& source, RowGroup& group) const {
+  Row read(int64_t index, Part part) const {
+    const auto [number, row_of_group] = group_index_.find(index);
+    try {
+      const std::shared_ptr<DecodedRows> group = cache_.get(number, groups_[number].size_bytes);
+      std::call_once(group->read, [&, number = number] { unpack(groups_[number], *group); });
+      if (row_of_group >= group->index.size()) throw UserError("damaged Parquet file", {.found = "a row group shorter than it says"});
+      const auto [batch, row] = group->index.find(row_of_group);
+      return group->batches[batch].row(row, part);
+    } catch (const UserError& error) {
+      throw error.at(place(index));
+    }
+  }
+
+  void unpack(const GroupOfFile& source, DecodedRows& group) const {
     const ParquetFile& file = files_[source.file];
+    group.pool = std::make_shared<BoundedPool>(most_unpacked_bytes(file.size_bytes));
     with_parquet_errors("", [&] {
-      const std::shared_ptr<arrow::Table> table = value_or_throw(make_reader(file)->ReadRowGroup(source.number, file.columns), "");
+      const auto reader_of_file = make_reader(file, group.pool.get());
+      const std::shared_ptr<arrow::Table> table = value_or_throw(reader_of_file->ReadRowGroup(source.number, file.columns), "");
       // More than 2 GB of strings come in several chunks.
       arrow::TableBatchReader reader(*table);
       std::vector<ArrowRows> batches;
@@ -178,7 +149,7 @@ class ParquetDataset : public Dataset {
   std::vector<ParquetFile> files_;
   std::vector<GroupOfFile> groups_;
   RowIndex group_index_, file_index_;
-  mutable RowGroupCache cache_;
+  mutable DecodedCache cache_;
 };
 
 }  // namespace

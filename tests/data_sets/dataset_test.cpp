@@ -8,49 +8,20 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/hash.h"
 #include "base/json.h"
 #include "data/dataset_writer.h"
+#include "data_sets/row_json.h"
 
 namespace multimeditron {
 namespace {
 
 namespace fs = std::filesystem;
 
+using multimeditron::testing::complaint;
+using multimeditron::testing::describe;
+using multimeditron::testing::scratch;
+
 const fs::path kFolder = fs::path(TEST_DATA) / "datasets";
-
-/// An empty folder for one test.
-fs::path scratch(const std::string& name) {
-  const fs::path folder = fs::path(testing::TempDir()) / ("dataset_test_" + name);
-  fs::remove_all(folder);
-  fs::create_directories(folder);
-  return folder;
-}
-
-Json describe(const Row& row) {
-  Json described = {{"text", nullptr}, {"conversations", Json::array()}, {"modalities", Json::array()}};
-  if (row.text) described["text"] = *row.text;
-  for (const Message& message : row.conversations) {
-    described["conversations"].push_back({{"role", message.role}, {"content", message.content}});
-  }
-  for (const Attachment& attachment : row.modalities) {
-    Json item = {{"type", attachment.type}, {"bytes_sha256", ""}, {"path", attachment.path}};
-    if (!attachment.bytes.empty()) item["bytes_sha256"] = sha256(attachment.bytes);
-    described["modalities"].push_back(item);
-  }
-  return described;
-}
-
-/// The text of the error that `body` must throw.
-template <typename Body>
-std::string complaint(Body body) {
-  try {
-    body();
-  } catch (const UserError& error) {
-    return error.what();
-  }
-  return "no complaint";
-}
 
 TEST(Dataset, EveryFormGivesTheSameRows) {
   const Json goldens = read_json(kFolder / "goldens.json");
@@ -93,7 +64,7 @@ TEST(Dataset, PlacesNameFileAndRow) {
 
 TEST(Dataset, WrongColumnsAreToldWithWhatWasExpected) {
   const std::string columns = complaint([] { open_dataset(kFolder / "wrong/columns.arrow"); });
-  for (const char* word : {"columns.arrow", "messages: list<item: string>", "image: binary", "conversations: list<struct<role", "fix:"}) {
+  for (const char* word : {"columns.arrow", "messages: list<item: string>", "picture: binary", "conversations: list<struct<role", "fix:"}) {
     EXPECT_NE(columns.find(word), std::string::npos) << columns;
   }
   EXPECT_NE(complaint([] { open_dataset(kFolder / "wrong/turns.arrow"); }).find("from: string"), std::string::npos);
@@ -220,7 +191,8 @@ TEST(OpenDatasets, FollowOneAnotherAndAreFoundBesideTheRecipe) {
 
 TEST(OpenDatasets, WeightsAndMissingDataNameTheirKey) {
   EXPECT_NE(complaint([] {
-              open_datasets(recipe_of({{.packed_path = "snapshot"}, {.packed_path = "json", .weight = 0.5}}));
+              const Recipe recipe = recipe_of({{.packed_path = "snapshot"}, {.packed_path = "json", .weight = 0.5}});
+              open_datasets(recipe.datasets, recipe.file);
             }).find("datasets[1].weight"),
             std::string::npos);
   EXPECT_NE(complaint([] { open_datasets(recipe_of({{.packed_path = "not_there"}})); }).find("datasets[0].packed_path"), std::string::npos);

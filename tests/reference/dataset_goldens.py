@@ -176,7 +176,7 @@ for name in ("json/train.jsonl", "json/array.json", "json"):
 
 # ---- what must be refused
 (OUT / "wrong").mkdir()
-write_stream("wrong/columns.arrow", pa.table({"messages": [["hi"]], "image": [b"x"]}))
+write_stream("wrong/columns.arrow", pa.table({"messages": [["hi"]], "picture": [b"x"]}))
 write_stream("wrong/turns.arrow", pa.table({"conversations": [[{"from": "human", "value": "hi"}]]}))
 pq.write_table(pa.table({"question": ["hi"]}), OUT / "wrong/columns.parquet")
 (OUT / "wrong/columns.jsonl").write_text('{"question": "secret words", "answer": 1}\n')
