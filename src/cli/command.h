@@ -10,6 +10,7 @@
 #include "base/output_mode.h"
 #include "recipe/expert_recipe.h"
 #include "recipe/gate_recipe.h"
+#include "recipe/preprocess_recipe.h"
 #include "recipe/recipe.h"
 
 namespace multimeditron {
@@ -128,7 +129,15 @@ struct DemoCommand {
   OutputMode mode = OutputMode::kNormal;
 };
 
+/// `preprocess DATASET... --output DIR`, or `--config FILE`
+struct PreprocessCommand {
+  std::vector<PreprocessJob> jobs;
+  std::filesystem::path config;  ///< the file that the jobs come from; empty: the command line
+  bool fresh = false;            ///< set what is there aside (renamed) and begin anew
+  OutputMode mode = OutputMode::kNormal;
+};
+
 using Command = std::variant<TrainCommand, TrainExpertCommand, TrainGateCommand, InspectCommand, GenerateCommand, EvaluateCommand,
-                             ReportCommand, DemoCommand>;
+                             ReportCommand, DemoCommand, PreprocessCommand>;
 
 }  // namespace multimeditron

@@ -39,6 +39,11 @@ int run(const ReportCommand& command) {
   return run_report(command);
 }
 
+int run(const PreprocessCommand& command) {
+  if (command.mode == OutputMode::kQuiet) set_log_level(LogLevel::kQuiet);
+  return run_preprocess(command);
+}
+
 int run(const DemoCommand& command) {
   if (command.mode == OutputMode::kQuiet) set_log_level(LogLevel::kQuiet);
   return run_demo(command);

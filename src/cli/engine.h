@@ -12,6 +12,7 @@ int run_inspect(const InspectCommand& command);
 int run_generate(const GenerateCommand& command);
 int run_evaluate(const EvaluateCommand& command);
 int run_report(const ReportCommand& command);
+int run_preprocess(const PreprocessCommand& command);
 int run_demo(const DemoCommand& command);
 
 }  // namespace multimeditron

@@ -73,6 +73,7 @@ std::unique_ptr<CLI::App> make_app(Action& action) {
   add_generate(*app, action);
   add_evaluate(*app, action);
   add_report(*app, action);
+  add_preprocess(*app, action);
   add_demo(*app, action);
   add_check(*app, action);
   add_schema(*app, action);

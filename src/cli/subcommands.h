@@ -7,6 +7,7 @@
 
 #include "recipe/expert_recipe.h"
 #include "recipe/gate_recipe.h"
+#include "recipe/preprocess_recipe.h"
 #include "recipe/recipe.h"
 
 namespace CLI {
@@ -26,6 +27,7 @@ void add_inspect(CLI::App& app, Action& action);
 void add_generate(CLI::App& app, Action& action);
 void add_evaluate(CLI::App& app, Action& action);
 void add_report(CLI::App& app, Action& action);
+void add_preprocess(CLI::App& app, Action& action);
 void add_demo(CLI::App& app, Action& action);
 void add_check(CLI::App& app, Action& action);
 void add_schema(CLI::App& app, Action& action);

@@ -9,8 +9,8 @@
 namespace multimeditron::testing {
 namespace {
 
-const std::vector<std::string> kSubcommands = {"train", "inspect", "generate", "evaluate",   "report", "demo",
-                                               "check", "schema",  "version",  "completion", "help"};
+const std::vector<std::string> kSubcommands = {"train", "inspect", "generate", "evaluate", "report",     "preprocess",
+                                               "demo",  "check",   "schema",   "version",  "completion", "help"};
 
 std::string write_recipe(const TemporaryFolder& folder, const std::string& more = "") {
   const std::string file = folder / "recipe.yaml";
@@ -68,7 +68,9 @@ TEST(Front, UnknownWordsGetTheNearestOneAndTheWayToHelp) {
        "options\n"},
       {{"help", "trainn"},
        "error: `help` has no choice of this name\n  found: `trainn`\n"
-       "  fix:   did you mean `train`? one of: train, train-expert, train-gate, inspect, generate, evaluate, report, demo, check, schema, "
+       "  fix:   did you mean `train`? one of: train, train-expert, train-gate, inspect, generate, evaluate, report, preprocess, demo, "
+       "check, "
+       "schema, "
        "version, completion, help\n"},
   };
   for (const auto& each : cases) {
