@@ -5,8 +5,8 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <span>
 #include <string>
 #include <vector>
@@ -32,9 +32,9 @@ int measure(const std::string& file, const std::string& folder, double wanted_s,
   }
   std::vector<double> decode_s, whole_s, fast_s;
   const auto timed = [](std::vector<double>& seconds, const auto& body) {
-    const auto start = std::chrono::steady_clock::now();
+    const std::clock_t start = std::clock();
     auto result = body();
-    seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    seconds.push_back(static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC);
     return result;
   };
   std::vector<float> pixels, fast_pixels;

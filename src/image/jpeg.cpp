@@ -31,9 +31,10 @@ class JpegReader {
       std::longjmp(self->jump_, 1);
     };
     errors_.output_message = [](j_common_ptr) {};
-    // A scan that ends before the image does would leave the rest grey. Other warnings are borne, as Pillow does.
+    // The end of the image within a scan would leave the rest grey. Other warnings are borne, as Pillow does.
     errors_.emit_message = [](j_common_ptr cinfo, int level) {
-      if (level >= 0 || cinfo->err->msg_code != JWRN_HIT_MARKER) return;
+      const bool is_at_end = reinterpret_cast<j_decompress_ptr>(cinfo)->unread_marker == JPEG_EOI;
+      if (level >= 0 || cinfo->err->msg_code != JWRN_HIT_MARKER || !is_at_end) return;
       static_cast<JpegReader*>(cinfo->client_data)->is_truncated_ = true;
       cinfo->err->error_exit(cinfo);
     };

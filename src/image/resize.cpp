@@ -8,8 +8,9 @@
 #include <numbers>
 
 #include "image/image.h"
+#include "image/weigh.h"
 
-// The vector loops below are compiled twice where the compiler can choose at run time.
+// Compiled twice where the compiler can choose at run time.
 #if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define FOR_BEST_CPU __attribute__((target_clones("avx2", "default")))
 #else
@@ -18,9 +19,6 @@
 
 namespace multimeditron {
 namespace {
-
-constexpr int kPrecisionBits = 32 - 8 - 2;  // 8 bits of a pixel and 2 of headroom for the filter's overshoot
-constexpr int kLanes = 16;                  // rows that the horizontal pass takes at once
 
 double filter_value(Resample resample, double x) {
   x = std::abs(x);
@@ -35,15 +33,15 @@ double filter_value(Resample resample, double x) {
   return 0.0;
 }
 
-/// For each output position of one axis: the first input position of its window and the window's coefficients.
+/// For each output position of one axis: the input positions that it is made of, in groups of kTaps, and their weights.
 struct Windows {
   struct Window {
-    int64_t first = 0, size = 0;
-    size_t offset = 0;  // into coefficients
+    int64_t first_group = 0;
+    size_t first_weight = 0, num_groups = 0;  ///< of `groups`
   };
   std::vector<Window> windows;
-  std::vector<int32_t> coefficients;
-  int64_t first = 0, end = 0;  // input positions that any window needs
+  std::vector<WeightGroup> groups;
+  int64_t first = 0, end = 0;  ///< input positions that any window needs; group 0 begins at the first
 };
 
 /// Windows of output positions [out_first, out_first + out_count) of an axis resized from in_size to out_size.
@@ -52,148 +50,146 @@ Windows make_windows(Resample resample, int64_t in_size, int64_t out_size, int64
   const double filter_scale = std::max(scale, 1.0);
   const double support = (resample == Resample::kLanczos ? 3.0 : resample == Resample::kBilinear ? 1.0 : 2.0) * filter_scale;
   const double inverse_filter_scale = 1.0 / filter_scale;
+  const auto center_of = [&](int64_t out) { return (static_cast<double>(out) + 0.5) * scale; };
+  const auto first_of = [&](int64_t out) { return std::max<int64_t>(static_cast<int64_t>(center_of(out) - support + 0.5), 0); };
+  const auto end_of = [&](int64_t out) { return std::min(static_cast<int64_t>(center_of(out) + support + 0.5), in_size); };
   Windows result;
-  result.first = in_size;
+  result.first = first_of(out_first);
+  result.end = end_of(out_first + out_count - 1);
   result.windows.reserve(static_cast<size_t>(out_count));
+  result.groups.reserve(static_cast<size_t>(out_count) * (static_cast<size_t>(2 * support) / kTaps + 2));
   std::vector<double> weights;
   for (int64_t out = out_first; out < out_first + out_count; ++out) {
-    const double center = (static_cast<double>(out) + 0.5) * scale;
-    const int64_t first = std::max<int64_t>(static_cast<int64_t>(center - support + 0.5), 0);
-    const int64_t end = std::min(static_cast<int64_t>(center + support + 0.5), in_size);
+    const int64_t first = first_of(out), end = end_of(out);
     weights.clear();
     double sum = 0.0;
     for (int64_t i = first; i < end; ++i) {
-      weights.push_back(filter_value(resample, (static_cast<double>(i) - center + 0.5) * inverse_filter_scale));
+      weights.push_back(filter_value(resample, (static_cast<double>(i) - center_of(out) + 0.5) * inverse_filter_scale));
       sum += weights.back();
     }
-    result.windows.push_back({first, end - first, result.coefficients.size()});
-    for (double weight : weights) {
-      if (sum != 0.0) weight /= sum;
-      // Half away from zero; the cast truncates.
-      result.coefficients.push_back(static_cast<int32_t>((weight < 0 ? -0.5 : 0.5) + weight * (1 << kPrecisionBits)));
+    // Whole groups, with weights of 0 in front and behind.
+    const int64_t first_group = (first - result.first) / kTaps;
+    const size_t first_weight = result.groups.size();
+    for (int64_t i = result.first + first_group * kTaps; i < end; i += kTaps) {
+      std::array<int32_t, kTaps> group{};
+      for (int64_t t = std::max<int64_t>(0, first - i); t < std::min<int64_t>(kTaps, end - i); ++t) {
+        double weight = weights[static_cast<size_t>(i + t - first)];
+        if (sum != 0.0) weight /= sum;
+        // Half away from zero; the cast truncates.
+        group[static_cast<size_t>(t)] = static_cast<int32_t>((weight < 0 ? -0.5 : 0.5) + weight * (1 << kWeightBits));
+      }
+      result.groups.emplace_back(group);
     }
-    result.first = std::min(result.first, first);
-    result.end = std::max(result.end, end);
+    result.windows.push_back({first_group, first_weight, result.groups.size() - first_weight});
   }
   return result;
 }
 
+/// Every position itself: what an axis that keeps its size needs.
+Windows identity(int64_t first, int64_t count) {
+  Windows result{.windows = {}, .groups = {}, .first = first, .end = first + count};
+  for (size_t t = 0; t < kTaps; ++t) {
+    std::array<int32_t, kTaps> group{};
+    group[t] = 1 << kWeightBits;
+    result.groups.emplace_back(group);
+  }
+  for (int64_t i = 0; i < count; ++i) result.windows.push_back({i / kTaps, static_cast<size_t>(i % kTaps), 1});
+  return result;
+}
+
 using Bytes [[gnu::vector_size(16)]] = uint8_t;
-using Shorts [[gnu::vector_size(32)]] = int16_t;
-using HalfShorts [[gnu::vector_size(16)]] = int16_t;
-using Ints [[gnu::vector_size(32)]] = int32_t;
+using Words [[gnu::vector_size(16)]] = uint32_t;
 
-/// Sixteen sums, begun with the half that makes the final shift round.
-struct Sums {
-  Ints low = Ints{} + (1 << (kPrecisionBits - 1)), high = low;
+/// [4 rows][4 words] -> [4 columns][4 words].
+[[gnu::always_inline]] inline void transpose(Words (&rows)[4]) {
+  const Words a = __builtin_shufflevector(rows[0], rows[1], 0, 4, 1, 5), b = __builtin_shufflevector(rows[2], rows[3], 0, 4, 1, 5);
+  const Words c = __builtin_shufflevector(rows[0], rows[1], 2, 6, 3, 7), d = __builtin_shufflevector(rows[2], rows[3], 2, 6, 3, 7);
+  rows[0] = __builtin_shufflevector(a, b, 0, 1, 4, 5);
+  rows[1] = __builtin_shufflevector(a, b, 2, 3, 6, 7);
+  rows[2] = __builtin_shufflevector(c, d, 0, 1, 4, 5);
+  rows[3] = __builtin_shufflevector(c, d, 2, 3, 6, 7);
+}
 
-  /// += bytes[0 .. 16) * k. Widened in two steps, since compilers do the whole way element by element.
-  [[gnu::always_inline]] void add(const uint8_t* bytes, int32_t k) {
-    Bytes narrow;
-    std::memcpy(&narrow, bytes, sizeof narrow);
-    const Shorts wide = __builtin_convertvector(narrow, Shorts);
-    HalfShorts halves[2];
-    std::memcpy(halves, &wide, sizeof wide);
-    low += __builtin_convertvector(halves[0], Ints) * k;
-    high += __builtin_convertvector(halves[1], Ints) * k;
+/// `rows`: kLanes rows of RGB, of which 16 bytes are read for each group of four pixels, so 4 bytes too many. `block`: [groups, 3, kLanes,
+/// kTaps].
+FOR_BEST_CPU void gather(const uint8_t* const* rows, int64_t num_groups, uint8_t* block) {
+  for (int64_t group = 0; group < num_groups; ++group, block += kBlocks * kLanes * kTaps) {
+    for (int lane = 0; lane < kLanes; lane += 4) {
+      Words words[4];
+      for (int i = 0; i < 4; ++i) {
+        Bytes rgb;
+        std::memcpy(&rgb, rows[lane + i] + group * 12, sizeof rgb);
+        const Bytes planes = __builtin_shufflevector(rgb, rgb, 0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11, 12, 13, 14, 15);
+        std::memcpy(&words[i], &planes, sizeof planes);
+      }
+      transpose(words);
+      for (int c = 0; c < 3; ++c) std::memcpy(block + (c * kLanes + lane) * kTaps, &words[c], sizeof words[c]);
+    }
   }
-  /// The sums as pixels, limited to 0 .. 255.
-  [[gnu::always_inline]] void store(uint8_t* out) const {
-    Ints low_pixels = low >> kPrecisionBits, high_pixels = high >> kPrecisionBits;
-    clip(low_pixels);
-    clip(high_pixels);
-    const HalfShorts halves[2] = {__builtin_convertvector(low_pixels, HalfShorts), __builtin_convertvector(high_pixels, HalfShorts)};
-    Shorts wide;
-    std::memcpy(&wide, halves, sizeof wide);
-    const Bytes narrow = __builtin_convertvector(wide, Bytes);
-    std::memcpy(out, &narrow, sizeof narrow);
-  }
+}
+
+/// Bytes that begin with a cache line, since most is read by whole lines.
+class Lines {
+ public:
+  explicit Lines(int64_t size) : lines_(static_cast<size_t>((size + 63) / 64)) {}
+  uint8_t* data() { return lines_.data()->bytes; }
 
  private:
-  [[gnu::always_inline]] static void clip(Ints& value) {
-    value = value < 0 ? 0 : value;
-    value = value > 255 ? 255 : value;
-  }
+  struct alignas(64) Line {
+    uint8_t bytes[64];
+  };
+  std::vector<Line> lines_;
 };
 
-/// [16 rows][16 columns] -> [16 columns][16 rows], rows `in_stride` and `out_stride` bytes apart.
-void transpose_tile(const uint8_t* in, int64_t in_stride, uint8_t* out, int64_t out_stride) {
-  std::array<Bytes, 16> a, b;
-  for (size_t i = 0; i < 16; ++i) std::memcpy(&a[i], in + static_cast<int64_t>(i) * in_stride, sizeof(Bytes));
-  // Four perfect shuffles of (row, column) bits.
-  for (int round = 0; round < 4; ++round) {
-    for (size_t i = 0; i < 8; ++i) {
-      b[2 * i] = __builtin_shuffle(a[i], a[i + 8], Bytes{0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23});
-      b[2 * i + 1] = __builtin_shuffle(a[i], a[i + 8], Bytes{8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31});
-    }
-    a = b;
-  }
-  for (size_t i = 0; i < 16; ++i) std::memcpy(out + static_cast<int64_t>(i) * out_stride, &a[i], sizeof(Bytes));
-}
-
-/// The pass along x for kLanes rows at once. `block`: [width, 3, kLanes]; `out`: [num_windows, 3, kLanes].
-FOR_BEST_CPU void resample_block(const uint8_t* block, const Windows::Window* windows, int64_t num_windows, const int32_t* coefficients,
-                                 uint8_t* out) {
-  for (int64_t w = 0; w < num_windows; ++w, out += 3 * kLanes) {
-    Sums red, green, blue;
-    const uint8_t* in = block + windows[w].first * 3 * kLanes;
-    const int32_t* k = coefficients + windows[w].offset;
-    for (int64_t i = 0; i < windows[w].size; ++i, in += 3 * kLanes) {
-      red.add(in, k[i]);
-      green.add(in + kLanes, k[i]);
-      blue.add(in + 2 * kLanes, k[i]);
-    }
-    red.store(out);
-    green.store(out + kLanes);
-    blue.store(out + 2 * kLanes);
-  }
-}
-
-/// One row of the pass along y: `size` values (a multiple of 2 * kLanes) of `num_rows` rows that lie `stride` bytes apart.
-FOR_BEST_CPU void resample_rows(const uint8_t* rows, int64_t stride, int64_t num_rows, const int32_t* k, int64_t size, uint8_t* out) {
-  for (int64_t x = 0; x < size; x += 2 * kLanes) {
-    Sums first, second;
-    const uint8_t* in = rows + x;
-    for (int64_t i = 0; i < num_rows; ++i, in += stride) {
-      first.add(in, k[i]);
-      second.add(in + kLanes, k[i]);
-    }
-    first.store(out + x);
-    second.store(out + x + kLanes);
-  }
-}
-
-/// Rows of bytes, each padded for the loops above.
-struct Plane {
-  Plane(int64_t row_size, int64_t num_rows) : stride(padded(row_size)), bytes(static_cast<size_t>(stride * num_rows)) {}
-  static int64_t padded(int64_t size) { return (size + 2 * kLanes - 1) / (2 * kLanes) * (2 * kLanes); }
-  uint8_t* row(int64_t y) { return bytes.data() + y * stride; }
+/// Rows in groups of kTaps, the bytes of a column side by side: [groups, stride / kTaps, kTaps].
+struct RowGroups {
+  RowGroups(int64_t row_size, int64_t num_rows)
+      : stride((row_size + kBlocks * kLanes - 1) / (kBlocks * kLanes) * (kBlocks * kLanes) * kTaps),
+        bytes(stride * ((num_rows + kLanes - 1) / kLanes * (kLanes / kTaps))) {}
+  uint8_t* group(int64_t number) { return bytes.data() + number * stride; }
   int64_t stride;
-  std::vector<uint8_t> bytes;
+  Lines bytes;
 };
+
+/// `block`: [columns (a multiple of 4), kLanes]; column by column four words, which go to four groups of rows.
+void scatter(const uint8_t* block, int64_t num_columns, RowGroups& rows, int64_t first_group) {
+  uint8_t* const out = rows.group(first_group);
+  for (int64_t column = 0; column < num_columns; column += 4, block += 4 * kLanes) {
+    Words words[4];
+    std::memcpy(words, block, sizeof words);
+    transpose(words);
+    for (int i = 0; i < 4; ++i) std::memcpy(out + i * rows.stride + column * kTaps, &words[i], sizeof words[i]);
+  }
+}
 
 /// Rows [first_row, end_row) of `image`, columns resampled by `windows`.
-Plane resample_horizontally(const RgbImage& image, const Windows& windows, int64_t first_row, int64_t end_row) {
-  const int64_t out_size = static_cast<int64_t>(windows.windows.size()) * 3;
-  const int64_t num_rows = end_row - first_row;
-  // Only the columns that a window needs are copied, so windows count from windows.first.
-  std::vector<Windows::Window> shifted = windows.windows;
-  for (Windows::Window& window : shifted) window.first -= windows.first;
-  const int64_t in_size = (windows.end - windows.first) * 3;
-
-  Plane plane(out_size, (num_rows + kLanes - 1) / kLanes * kLanes);
-  Plane rows(in_size, kLanes);
-  std::vector<uint8_t> block(static_cast<size_t>(rows.stride * kLanes)), out_block(static_cast<size_t>(plane.stride * kLanes));
-  for (int64_t y = 0; y < num_rows; y += kLanes) {
-    for (int64_t lane = 0; lane < std::min<int64_t>(kLanes, num_rows - y); ++lane) {
-      std::memcpy(rows.row(lane), image.pixels.data() + ((first_row + y + lane) * image.width + windows.first) * 3,
-                  static_cast<size_t>(in_size));
+RowGroups resample_columns(const RgbImage& image, const Windows& windows, int64_t first_row, int64_t end_row, Weigh weigh) {
+  const int64_t num_windows = static_cast<int64_t>(windows.windows.size()), num_columns = (num_windows * 3 + 3) / 4 * 4;
+  const int64_t num_groups = (windows.end - windows.first + kTaps - 1) / kTaps, read_size = num_groups * 12 + 4;
+  RowGroups result(num_columns, end_row - first_row);
+  Lines block(num_groups * kBlocks * kLanes * kTaps), out((num_columns + kBlocks) * kLanes);
+  std::vector<uint8_t> copies(static_cast<size_t>(kLanes * read_size));  // of rows that end too near the end of the image
+  const uint8_t* const end = image.pixels.data() + image.pixels.size();
+  for (int64_t y = first_row; y < end_row; y += kLanes) {
+    const uint8_t* rows[kLanes];
+    for (int64_t lane = 0; lane < kLanes; ++lane) {
+      const uint8_t*& row = rows[lane];
+      row = image.pixels.data() + (std::min(y + lane, end_row - 1) * image.width + windows.first) * 3;
+      if (end - row >= read_size) continue;
+      uint8_t* const copy = copies.data() + lane * read_size;
+      std::memcpy(copy, row, static_cast<size_t>(end - row));
+      row = copy;
     }
-    for (int64_t x = 0; x < in_size; x += 16) transpose_tile(rows.row(0) + x, rows.stride, block.data() + x * kLanes, kLanes);
-    resample_block(block.data(), shifted.data(), static_cast<int64_t>(shifted.size()), windows.coefficients.data(), out_block.data());
-    for (int64_t x = 0; x < out_size; x += 16) transpose_tile(out_block.data() + x * kLanes, kLanes, plane.row(y) + x, plane.stride);
+    gather(rows, num_groups, block.data());
+    uint8_t* to = out.data();
+    for (const Windows::Window& window : windows.windows) {
+      weigh(block.data() + window.first_group * kBlocks * kLanes * kTaps, kBlocks * kLanes * kTaps,
+            std::span(windows.groups).subspan(window.first_weight, window.num_groups), to);
+      to += kBlocks * kLanes;
+    }
+    scatter(out.data(), num_columns, result, (y - first_row) / kTaps);
   }
-  return plane;
+  return result;
 }
 
 }  // namespace
@@ -205,33 +201,27 @@ RgbImage resize_region(const RgbImage& image, Resample resample, int64_t width, 
     const RgbImage low = resize_region(image, resample, image.width, height, {0, region.top, image.width, region.height});
     return resize_region(low, resample, width, region.height, {region.left, 0, region.width, region.height});
   }
-  Windows columns, rows;
-  if (changes_width) columns = make_windows(resample, image.width, width, region.left, region.width);
-  if (changes_height) rows = make_windows(resample, image.height, height, region.top, region.height);
-  const int64_t first_row = changes_height ? rows.first : region.top;
-  const int64_t end_row = changes_height ? rows.end : region.top + region.height;
+  const Windows columns =
+      changes_width ? make_windows(resample, image.width, width, region.left, region.width) : identity(region.left, region.width);
+  const Windows rows =
+      changes_height ? make_windows(resample, image.height, height, region.top, region.height) : identity(region.top, region.height);
+  const Weigh weigh = weigh_variants().back().weigh;
+  RowGroups plane = resample_columns(image, columns, rows.first, rows.end, weigh);
 
   const int64_t row_size = region.width * 3;
-  Plane plane = changes_width ? resample_horizontally(image, columns, first_row, end_row) : Plane(row_size, end_row - first_row);
-  if (!changes_width) {
-    for (int64_t y = first_row; y < end_row; ++y) {
-      std::memcpy(plane.row(y - first_row), image.pixels.data() + (y * image.width + region.left) * 3, static_cast<size_t>(row_size));
-    }
-  }
-
   RgbImage result{region.width, region.height, std::vector<uint8_t>(static_cast<size_t>(row_size * region.height)),
                   image.is_from_sixteen_bit_grey};
-  std::vector<uint8_t> padded_row(static_cast<size_t>(plane.stride));
+  // Rows come in whole blocks; where one is longer than a row of the image, it makes a detour.
+  const int64_t padded_size = plane.stride / kTaps;
+  std::vector<uint8_t> padded_row(static_cast<size_t>(padded_size == row_size ? 0 : padded_size));
   for (int64_t y = 0; y < region.height; ++y) {
-    const uint8_t* row = padded_row.data();
-    if (changes_height) {
-      const Windows::Window& window = rows.windows[static_cast<size_t>(y)];
-      resample_rows(plane.row(window.first - first_row), plane.stride, window.size, rows.coefficients.data() + window.offset, plane.stride,
-                    padded_row.data());
-    } else {
-      row = plane.row(y);
-    }
-    std::memcpy(result.pixels.data() + y * row_size, row, static_cast<size_t>(row_size));
+    const Windows::Window& window = rows.windows[static_cast<size_t>(y)];
+    const auto groups = std::span(rows.groups).subspan(window.first_weight, window.num_groups);
+    const uint8_t* in = plane.group(window.first_group);
+    uint8_t* const out = result.pixels.data() + y * row_size;
+    uint8_t* const row = padded_row.empty() ? out : padded_row.data();
+    for (int64_t x = 0; x < padded_size; x += kBlocks * kLanes) weigh(in + x * kTaps, plane.stride, groups, row + x);
+    if (row != out) std::memcpy(out, row, static_cast<size_t>(row_size));
   }
   return result;
 }
