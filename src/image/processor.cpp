@@ -360,13 +360,17 @@ std::vector<float> ImageProcessor::operator()(const RgbImage& image) const {
 
   const int64_t border_left = std::max<int64_t>(-left, 0), border_top = std::max<int64_t>(-top, 0);
   std::vector<float> pixel_values(static_cast<size_t>(3 * out_height * out_width));  // [3, height, width]
-  for (size_t c = 0; c < 3; ++c) {
-    float* plane = pixel_values.data() + static_cast<int64_t>(c) * out_height * out_width;
-    if (part.width != out_width || part.height != out_height) std::fill_n(plane, out_height * out_width, table[c][0]);
-    for (int64_t y = 0; y < part.height; ++y) {
-      const uint8_t* row = part.pixels.data() + y * part.width * 3 + c;
-      float* out = plane + (y + border_top) * out_width + border_left;
-      for (int64_t x = 0; x < part.width; ++x) out[x] = table[c][row[3 * x]];
+  const int64_t area = out_height * out_width;
+  for (size_t c = 0; c < 3 && (part.width != out_width || part.height != out_height); ++c) {
+    std::fill_n(pixel_values.data() + static_cast<int64_t>(c) * area, area, table[c][0]);
+  }
+  for (int64_t y = 0; y < part.height; ++y) {
+    const uint8_t* rgb = part.pixels.data() + y * part.width * 3;
+    float* out = pixel_values.data() + (y + border_top) * out_width + border_left;
+    for (int64_t x = 0; x < part.width; ++x, ++out, rgb += 3) {
+      out[0] = table[0][rgb[0]];
+      out[area] = table[1][rgb[1]];
+      out[2 * area] = table[2][rgb[2]];
     }
   }
   return pixel_values;

@@ -238,6 +238,10 @@ add("jpeg-two-components.jpg", two, "corrupt")
 second = Image.fromarray(smooth(9, 9, 3, 255).astype(np.uint8))
 add("mpo.jpg", saved(smooth(14, 15, 3, 255), "MPO", save_all=True, append_images=[second]))
 
+restart = bytearray(jpeg(np.add.outer(np.arange(40), np.arange(40))[..., None] * [3, 2, 1] % 256, restart_marker_blocks=2))
+at = restart.index(b"\xff\xd1")
+del restart[at - 6 : at - 3]
+add("jpeg-early-restart.jpg", restart)  # a marker before its blocks are complete: Pillow goes on behind it
 add("png-grey-16-dark.png", png(smooth(11, 13, 1, 300), 0, 16), shift=8)
 
 # ---- WebP
