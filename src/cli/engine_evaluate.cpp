@@ -119,7 +119,7 @@ Json evaluate_task(const Pretrained& pretrained, const fs::path& checkpoint, Tas
 std::vector<Task> read_tasks(const EvaluateCommand& command, Progress& progress) {
   std::vector<Task> tasks;
   for (const EvaluateCommand::Source& source : command.tasks)
-    tasks.push_back(read_jsonl_task(source.name, source.file, command.data_root, command.limit));
+    tasks.push_back(read_task(source.name, source.file, command.data_root, command.limit));
   for (Task& task : tasks) {
     check_images(task,
                  [&](int64_t done, int64_t total) { progress.count({.what = task.name + ": images", .done = done, .total = total}); });

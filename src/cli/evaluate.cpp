@@ -61,7 +61,8 @@ std::vector<Source> read_data(const std::vector<std::string>& data) {
 Source find_task(const std::string& word, const std::vector<Source>& data, const fs::path& root) {
   for (const Source& each : data)
     if (each.name == word) return each;
-  if (word.ends_with(".jsonl")) return {fs::path(word).stem().string(), word};
+  for (const char* extension : {".jsonl", ".tsv", ".csv"})
+    if (word.ends_with(extension)) return {fs::path(word).stem().string(), word};
   if (!root.empty() && is_file(root / (word + ".jsonl"))) return {word, root / (word + ".jsonl")};
   std::vector<std::string> names;
   for (const Source& each : data) names.push_back(each.name);

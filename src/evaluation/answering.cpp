@@ -43,12 +43,12 @@ Sample make_prompt(const Pretrained& pretrained, const std::string& question, co
 }
 
 ImageInput load_image(const MultimodalModel& model, const TaskImage& image) {
-  const std::string bytes = read_file(image.file);
+  const std::string bytes = read_image(image);
   try {
     const RgbImage rgb = decode_image(std::as_bytes(std::span(bytes)));
     return {rgb.width, rgb.height, hash_of(image), model.config().modalities.front().processor(rgb)};
   } catch (const UserError& error) {
-    throw error.at(image.file.string());  // it could be read a moment ago
+    throw error.at(image.file.empty() ? image.name : image.file.string());  // it could be read a moment ago
   }
 }
 

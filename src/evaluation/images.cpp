@@ -21,10 +21,15 @@ struct Checked {
   bool is_sixteen_bit = false;
 };
 
-Checked check(const std::filesystem::path& file) {
+/// What an image is known by: its file, or its own bytes.
+std::string key_of(const TaskImage& image) {
+  return image.file.empty() ? image.bytes : image.file.string();
+}
+
+Checked check(const TaskImage& image) {
   Checked result;
   try {
-    const std::string bytes = read_file(file);
+    const std::string bytes = read_image(image);
     result.content = sha256(bytes);
     result.is_sixteen_bit = decode_image(std::as_bytes(std::span(bytes))).is_from_sixteen_bit_grey;
   } catch (const UserError& error) {
@@ -36,17 +41,17 @@ Checked check(const std::filesystem::path& file) {
 }  // namespace
 
 void check_images(Task& task, const std::function<void(int64_t, int64_t)>& on_progress) {
-  std::map<std::filesystem::path, Checked> files;
+  std::map<std::string, std::pair<const TaskImage*, Checked>> files;
   for (const TaskRow& row : task.rows)
-    for (const TaskImage& image : row.images) files.try_emplace(image.file);
-  std::vector<std::pair<const std::filesystem::path, Checked>*> entries;
-  for (auto& entry : files) entries.push_back(&entry);
+    for (const TaskImage& image : row.images) files.try_emplace(key_of(image), &image, Checked{});
+  std::vector<std::pair<const TaskImage*, Checked>*> entries;
+  for (auto& [key, entry] : files) entries.push_back(&entry);
   std::mutex mutex;
   int64_t done = 0;
   const auto total = static_cast<int64_t>(entries.size());
   if (on_progress && total > 0) on_progress(0, total);
   for_each_parallel(total, static_cast<int>(std::thread::hardware_concurrency()), [&](int64_t i) {
-    entries[static_cast<size_t>(i)]->second = check(entries[static_cast<size_t>(i)]->first);
+    entries[static_cast<size_t>(i)]->second = check(*entries[static_cast<size_t>(i)]->first);
     const std::lock_guard lock(mutex);
     ++done;
     if (on_progress) on_progress(done, total);
@@ -55,7 +60,7 @@ void check_images(Task& task, const std::function<void(int64_t, int64_t)>& on_pr
   bool is_sixteen_bit = false;
   std::erase_if(task.rows, [&](TaskRow& row) {
     for (TaskImage& image : row.images) {
-      const Checked& checked = files.at(image.file);
+      const Checked& checked = files.at(key_of(image)).second;
       is_sixteen_bit = is_sixteen_bit || checked.is_sixteen_bit;
       if (!checked.fault.empty()) {
         task.unusable.push_back({row.id, row.line, image.name, checked.fault});

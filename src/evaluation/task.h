@@ -13,7 +13,8 @@ namespace multimeditron {
 /// An image that a question is about.
 struct TaskImage {
   std::string name;            ///< as the task's file spells it
-  std::filesystem::path file;  ///< where it lies
+  std::filesystem::path file;  ///< where it lies; empty where the task's file holds the image itself
+  std::string bytes;           ///< the encoded image then
   std::string content;         ///< SHA-256 of the file's bytes, set by check_images(): equal images count as one under any name
 };
 
@@ -49,6 +50,19 @@ struct Task {
 /// mistakes of the file at once.
 Task read_jsonl_task(const std::string& name, const std::filesystem::path& file, const std::filesystem::path& root = {},
                      std::optional<int64_t> limit = std::nullopt);
+
+/// Reads a CSV file (tab-separated by the name .tsv) with a header: the columns of read_jsonl_task(), of which `image` may hold the image
+/// as base64, and options `A` to `E` (or further letters), which follow the question a line each; empty ones, and the word None, are none.
+/// `index` counts as `id`. Throws UserError as read_jsonl_task().
+Task read_csv_task(const std::string& name, const std::filesystem::path& file, const std::filesystem::path& root = {},
+                   std::optional<int64_t> limit = std::nullopt);
+
+/// Either of the two, by the file's name.
+Task read_task(const std::string& name, const std::filesystem::path& file, const std::filesystem::path& root = {},
+               std::optional<int64_t> limit = std::nullopt);
+
+/// The encoded bytes of an image, wherever they are. Throws UserError.
+std::string read_image(const TaskImage& image);
 
 /// Reads and decodes every image once, and moves rows whose images cannot be used to `unusable`. Sets `content` of the others.
 /// `on_progress(done, total)` counts image files; it may be called from several threads, one at a time.

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <fstream>
+#include <iterator>
 
 #include "base/error.h"
 #include "base/temporary_folder.h"
@@ -20,6 +22,14 @@ struct TaskTest : ::testing::Test {
     return folder / name;
   }
   void write_image(const std::string& name, uint8_t level) { write(name, encode_png({2, 2, std::vector<uint8_t>(12, level)})); }
+
+  /// By the system's own program.
+  std::string to_base64(const std::string& bytes) {
+    write("bytes", bytes);
+    EXPECT_EQ(std::system(("base64 -w0 '" + (folder / "bytes").string() + "' > '" + (folder / "text").string() + "'").c_str()), 0);
+    std::ifstream text(folder / "text");
+    return {std::istreambuf_iterator<char>(text), {}};
+  }
 
   TemporaryFolder folder;
 };
@@ -45,6 +55,44 @@ TEST_F(TaskTest, ReadsRowsInAllTheirForms) {
   EXPECT_TRUE(task.rows[2].images.empty());
   EXPECT_EQ(task.rows[2].line, 4);
   EXPECT_EQ(read_jsonl_task("t", file, {}, 2).rows.size(), 2U);
+}
+
+// GMAI-MMBench's form: the image inside, as base64, and options of which some are empty or None.
+TEST_F(TaskTest, ReadsTablesWithImagesInsideAndOptions) {
+  const std::string png = encode_png({2, 2, {9, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}});
+  // The bytes of 600 zeros behind the image's end make it longer than any path; decoders pass them over.
+  const std::string bytes = png + std::string(600 - png.size() % 3, '\0');
+  write("picture", bytes);
+  const std::string encoded = to_base64(bytes);
+  write_image("a.png", 7);
+  const fs::path file = write("t.tsv",
+                              "index\timage\tquestion\tA\tB\tC\tanswer\tkind\n"
+                              "7\t" +
+                                  encoded +
+                                  "\t\"Which \"\"organ\"\",\nhere?\"\tliver\tspleen\t\tA\torgan\n"
+                                  "8\ta.png\tWhich side?\tleft\tNone\tright\tC\t\n");
+  Task task = read_task("t", file);
+  ASSERT_EQ(task.rows.size(), 2U);
+  EXPECT_EQ(task.rows[0].id, "7");
+  EXPECT_EQ(task.rows[0].question, "Which \"organ\",\nhere?\nOptions:\nA: liver\nB: spleen");
+  EXPECT_EQ(task.rows[0].reference, "A");
+  EXPECT_EQ(task.rows[0].kind, "organ");
+  ASSERT_EQ(task.rows[0].images.size(), 1U);
+  EXPECT_EQ(read_image(task.rows[0].images[0]), bytes);
+  EXPECT_EQ(task.rows[1].question, "Which side?\nOptions:\nA: left\nC: right");
+  EXPECT_EQ(task.rows[1].line, 4);
+  EXPECT_EQ(task.rows[1].images[0].name, "a.png");
+  check_images(task);
+  EXPECT_EQ(task.rows.size(), 2U) << task.unusable[0].reason;
+  EXPECT_NE(task.rows[0].images[0].content, task.rows[1].images[0].content);
+}
+
+TEST_F(TaskTest, TablesNameTheirMistakes) {
+  EXPECT_USER_ERROR(read_task("t", write("t.csv", "prompt,answer\na,b\n")), "t.csv, line 1", "no column `question`", "prompt, answer");
+  EXPECT_USER_ERROR(read_task("t", write("t.csv", "question,answer\na,b,secret\n")), "t.csv, line 2", "3, not 2");
+  EXPECT_USER_ERROR(read_task("t", write("t.csv", "question,answer\na,\n")), "t.csv, line 2", "no `answer`");
+  EXPECT_USER_ERROR(read_task("t", write("t.csv", "question,answer\n\"a,b\n")), "t.csv, line 2", "never closed");
+  EXPECT_USER_ERROR(read_task("t", write("t.csv", "question,answer\n")), "t.csv", "no rows");
 }
 
 TEST_F(TaskTest, NamesFileAndLineOfEveryMistake) {
