@@ -3,7 +3,7 @@
 
 use crate::python::{self, Moment};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Serde, Value, ValueKind};
+use minijinja::value::{Rest, Serde, Value, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind};
 use regex::Regex;
 use std::cell::Cell;
@@ -70,13 +70,15 @@ fn environment() -> Result<Environment<'static>, Error> {
         let text = python::to_str(state, value)?;
         out.write_str(&text).map_err(|_| Error::new(ErrorKind::WriteFailure, "output refused"))
     });
-    environment.set_unknown_method_callback(|state, value, method, args| match python::string_method(value, method, args) {
+    environment.set_unknown_method_callback(|state, value, method, args| match python::string_method(state, value, method, args) {
         Some(result) => result,
         None => minijinja_contrib::pycompat::unknown_method_callback(state, value, method, args),
     });
     environment.add_filter("tojson", python::tojson);
     environment.add_filter("trim", python::trim);
     environment.add_filter("string", python::to_str);
+    environment.add_function("cycler", |items: Rest<Value>| minijinja_contrib::globals::cycler(items.to_vec()));
+    environment.add_function("joiner", minijinja_contrib::globals::joiner);
     // Python's strings are sequences, and its dicts look like ones to Jinja2
     environment.add_test("sequence", |value: &Value| {
         value.is_undefined() || matches!(value.kind(), ValueKind::Seq | ValueKind::String | ValueKind::Map)
@@ -103,6 +105,9 @@ fn describe(error: Error) -> String {
     let place = innermost.line().map_or(String::new(), |line| format!("line {line}: "));
     if innermost.kind() == ErrorKind::OutOfFuel {
         return format!("{place}the template does far more work than this conversation can need");
+    }
+    if innermost.detail().is_some_and(|detail| detail.starts_with("tried to use % operator on unsupported types string")) {
+        return format!("{place}`text % values` is not understood; write `text|format(values)` in the template");
     }
     match innermost.detail() {
         Some(detail) => format!("{place}{}: {detail}", innermost.kind()),

@@ -1,6 +1,6 @@
 //! What templates expect of Python: str(), repr(), json.dumps(), strftime() and the string methods that minijinja lacks.
 
-use minijinja::value::{from_args, Kwargs, Value, ValueKind};
+use minijinja::value::{from_args, Kwargs, Rest, Tuple, Value, ValueKind};
 use minijinja::{Error, ErrorKind, State};
 use regex::Regex;
 use std::sync::LazyLock;
@@ -303,8 +303,9 @@ pub fn trim(state: &State, value: &Value, chars: Option<&str>) -> Result<String,
 }
 
 /// Methods of Python's str that minijinja's own collection lacks or treats otherwise; nothing where it has it right.
-pub fn string_method(value: &Value, method: &str, args: &[Value]) -> Option<Result<Value, Error>> {
+pub fn string_method(state: &State, value: &Value, method: &str, args: &[Value]) -> Option<Result<Value, Error>> {
     let text = value.as_str()?;
+    let tuple = |parts: [&str; 3]| Value::from(Tuple::from(parts.map(Value::from).to_vec()));
     let list = |parts: &[&str]| parts.iter().copied().map(Value::from).collect::<Value>();
     let one = || from_args::<(String,)>(args).map(|(only,)| only);
     let stripped = |left, right| from_args::<(Option<&str>,)>(args).map(|(chars,)| Value::from(strip(text, chars, left, right)));
@@ -329,15 +330,70 @@ pub fn string_method(value: &Value, method: &str, args: &[Value]) -> Option<Resu
             list(&parts)
         }),
         "partition" => one().map(|separator| match text.split_once(&separator) {
-            Some((before, after)) => list(&[before, &separator, after]),
-            None => list(&[text, "", ""]),
+            Some((before, after)) => tuple([before, &separator, after]),
+            None => tuple([text, "", ""]),
         }),
         "rpartition" => one().map(|separator| match text.rsplit_once(&separator) {
-            Some((before, after)) => list(&[before, &separator, after]),
-            None => list(&["", "", text]),
+            Some((before, after)) => tuple([before, &separator, after]),
+            None => tuple(["", "", text]),
         }),
+        "ljust" | "rjust" | "center" | "zfill" => padded(text, method, args).map(Value::from),
+        "swapcase" => from_args::<()>(args).map(|()| {
+            let swapped = text.chars().map(|c| if c.is_lowercase() { c.to_uppercase().to_string() } else { c.to_lowercase().to_string() });
+            Value::from(swapped.collect::<String>())
+        }),
+        "format" => format_braces(state, text, args).map(Value::from),
         _ => return None,
     })
+}
+
+/// Python's ljust(), rjust(), center() and zfill().
+fn padded(text: &str, method: &str, args: &[Value]) -> Result<String, Error> {
+    const WIDEST: usize = 10_000;
+    let (width, fill) = from_args::<(usize, Option<&str>)>(args)?;
+    if width > WIDEST {
+        return Err(invalid(format!("{method}: more than {WIDEST} characters")));
+    }
+    let missing = width.saturating_sub(text.chars().count());
+    let fill = if method == "zfill" { "0" } else { fill.unwrap_or(" ") };
+    let left = match method {
+        "ljust" => 0,
+        "center" => missing / 2 + (missing & width & 1), // CPython's rounding
+        _ => missing,
+    };
+    let sign = usize::from(method == "zfill" && text.starts_with(['+', '-']));
+    Ok(format!("{}{}{}{}", &text[..sign], fill.repeat(left), &text[sign..], fill.repeat(missing - left)))
+}
+
+/// Python's str.format() with plain fields: {}, {0}, {name}, {{ and }}.
+fn format_braces(state: &State, text: &str, args: &[Value]) -> Result<String, Error> {
+    let (positional, named) = from_args::<(Rest<Value>, Kwargs)>(args)?;
+    let mut out = Output::new(state);
+    let mut next = 0;
+    let mut rest = text;
+    while let Some(at) = rest.find(['{', '}']) {
+        out.push(&rest[..at])?;
+        if rest[at..].starts_with("{{") || rest[at..].starts_with("}}") {
+            out.push(&rest[at..=at])?;
+            rest = &rest[at + 2..];
+            continue;
+        }
+        let end = rest[at..].find('}').filter(|end| *end > 0).ok_or_else(|| invalid("format: a brace without its partner"))?;
+        let field = &rest[at + 1..at + end];
+        let value = if let Ok(index) = field.parse::<usize>() {
+            positional.get(index).cloned()
+        } else if field.is_empty() {
+            next += 1;
+            positional.get(next - 1).cloned()
+        } else {
+            named.get::<Option<Value>>(field)?
+        };
+        let value = value.ok_or_else(|| invalid("format: a field without a value, or with a format of its own"))?;
+        out.push(&to_str(state, &value)?)?;
+        rest = &rest[at + end + 1..];
+    }
+    out.push(rest)?;
+    out.finish(state)
 }
 
 /// A moment as templates may ask for it: "2026-11-25", "2026-11-25 13:05:09" or with a `T` between.

@@ -70,6 +70,7 @@ struct InspectCommand {
   std::variant<InspectSamples, InspectImage, InspectConversations> what;
   bool json = false;           ///< one JSON object a line instead of a view for people
   std::filesystem::path dump;  ///< folder for .npy files; empty: none
+  std::filesystem::path html;  ///< page to write instead of the view on the terminal; empty: none
 };
 
 /// `generate --model CKPT [--image FILE]... QUESTION`

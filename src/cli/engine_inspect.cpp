@@ -16,6 +16,7 @@
 #include "base/process.h"
 #include "cli/engine.h"
 #include "cli/engine_image.h"
+#include "cli/engine_inspect_html.h"
 #include "cli/engine_inspect_view.h"
 #include "models/multimodal/pretrained.h"
 #include "tracking/progress.h"
@@ -100,6 +101,13 @@ class Dump {
   bool quiet_;
 };
 
+void write_page(const SamplesPage& page, const fs::path& file) {
+  if (file.has_parent_path()) make_folder(file.parent_path());
+  const size_t size = page.write(file);
+  print(fmt::format("wrote {} ({} samples, {})\n", file.string(), format_count(static_cast<int64_t>(page.num_samples())),
+                    format_bytes(static_cast<int64_t>(size))));
+}
+
 /// Loss and gradients of one micro-batch.
 struct Computed {
   double loss = 0;
@@ -115,15 +123,21 @@ Json gradients_to_json(const std::vector<GradientNorm>& norms) {
 /// `inspect --config`: samples of a recipe, each for itself or as one micro-batch.
 class SampleInspector {
  public:
-  SampleInspector(const InspectSamples& what, bool json, fs::path dump)
+  SampleInspector(const InspectSamples& what, const InspectCommand& command)
       : what_(what),
-        json_(json),
-        dump_(std::move(dump)),
+        json_(command.json),
+        dump_(command.dump),
+        html_(command.html),
         dataset_(open_datasets(what.recipe)),
         pretrained_(load_from_recipe(what.recipe, what.recipe.training_args.bf16 ? at::kBFloat16 : at::kFloat,
                                      what.forward ? LoadFor::kInference : LoadFor::kShapes)),
-        prompt_(prompt_options(what.recipe, *pretrained_.model, today_iso_date())),
-        view_(*pretrained_.tokenizer, Style{!json && colour_on_stdout()}, terminal_width(1)) {
+        prompt_(prompt_options(what.recipe, *pretrained_.model, *pretrained_.tokenizer, today_iso_date())),
+        view_(*pretrained_.tokenizer, Style{!command.json && colour_on_stdout()}, terminal_width(1)) {
+    if (!html_.empty()) {
+      page_.emplace(
+          *pretrained_.tokenizer, what.recipe.file.string(),
+          fmt::format("label_mask: {}, chat template of {}", to_string(what.recipe.label_mask), pretrained_.tokenizer->folder().string()));
+    }
     prompt_.allow_no_assistant_turn = true;
     const auto& modalities = pretrained_.model->config().modalities;
     if (!modalities.empty()) processor_ = modalities.front().processor;
@@ -158,8 +172,9 @@ class SampleInspector {
       }
     }
     if (what_.batch) show_batch(batch);
+    if (page_) write_page(*page_, html_);
     if (!json_) {
-      print(view_.legend());
+      if (!page_) print(view_.legend());
       if (rows.size() > 1) {
         print(fmt::format("{} samples, {} tokens, {} trained ({:.0f} %){}\n", rows.size(), format_count(tokens), format_count(learnt),
                           100.0 * static_cast<double>(learnt) / static_cast<double>(std::max<int64_t>(tokens, 1)),
@@ -173,11 +188,19 @@ class SampleInspector {
   MultimodalModel& model() { return *pretrained_.model; }
 
   /// "row 3  data/arrow/data-00000-of-00002.arrow, row 3", relative to where the user stands.
-  std::string title(int64_t row) const {
+  std::string place_of(int64_t row) const {
     std::string place = dataset_->place(row);
     const std::string here = fs::current_path().string() + "/";
     if (place.starts_with(here)) place.erase(0, here.size());
-    return view_.title(fmt::format("row {}  {}", row, place));
+    return fmt::format("row {}  {}", row, place);
+  }
+
+  std::string title(int64_t row) const { return view_.title(place_of(row)); }
+
+  std::string caption_of(const Sample& sample, const std::vector<RgbImage>& decoded, size_t i) const {
+    const ImageRange& range = sample.text.image_ranges[i];
+    return fmt::format("image {}: {} x {} pixels, taken to {} x {}, {} embeddings at {} to {}", i + 1, decoded[i].width, decoded[i].height,
+                       processor_->width(), processor_->height(), range.end - range.start, range.start, range.end - 1);
   }
 
   void show(const Sample& sample, size_t num_rows) {
@@ -185,7 +208,9 @@ class SampleInspector {
     decoded.resize(sample.images.size());  // those behind a cut go unused
     std::optional<Computed> computed;
     if (what_.forward && !what_.batch) computed = compute({&sample, 1});
-    if (json_) {
+    if (page_) {
+      add_to_page(sample, decoded, computed);
+    } else if (json_) {
       print_json(sample, decoded, computed);
     } else {
       print_text(sample, decoded, computed);
@@ -217,11 +242,7 @@ class SampleInspector {
   void print_text(const Sample& sample, const std::vector<RgbImage>& decoded, const std::optional<Computed>& computed) const {
     print(title(sample.index));
     print(view_.counts(sample.text) + "\n");
-    for (size_t i = 0; i < decoded.size(); ++i) {
-      const ImageRange& range = sample.text.image_ranges[i];
-      print(fmt::format("image {}: {} x {} pixels, taken to {} x {}, {} embeddings at {} to {}\n", i + 1, decoded[i].width,
-                        decoded[i].height, processor_->width(), processor_->height(), range.end - range.start, range.start, range.end - 1));
-    }
+    for (size_t i = 0; i < decoded.size(); ++i) print(caption_of(sample, decoded, i) + "\n");
     if (colour_on_stdout() && !sample.images.empty()) {
       std::vector<RgbImage> seen;
       const size_t beside = std::max(1, terminal_width(1) / (kPreviewColumns + 2));
@@ -235,14 +256,26 @@ class SampleInspector {
     print("\n");
   }
 
+  void add_to_page(const Sample& sample, std::vector<RgbImage>& decoded, const std::optional<Computed>& computed) {
+    std::vector<PageImage> images;
+    for (size_t i = 0; i < decoded.size(); ++i) {
+      std::string caption = caption_of(sample, decoded, i);
+      images.push_back({std::move(decoded[i]), visible(*processor_, sample.images[i].pixel_values), std::move(caption)});
+    }
+    page_->add(place_of(sample.index), fmt::format("row {}", sample.index), sample.text, images,
+               computed ? std::optional(computed->loss) : std::nullopt);
+  }
+
   std::string result_text(const Computed& computed) const {
     std::string text = fmt::format("\nloss {:.6g} (perplexity {:.4g})\n", computed.loss, std::exp(computed.loss));
     if (what_.gradients) text += fmt::format("{}, {}", to_string(what_.recipe.training_mode), view_.gradients(computed.gradients));
     return text;
   }
 
-  void show_bad(int64_t row, const UserError& error) const {
-    if (json_) {
+  void show_bad(int64_t row, const UserError& error) {
+    if (page_) {
+      page_->add_error(place_of(row), fmt::format("row {}", row), error_line(error));
+    } else if (json_) {
       print_line({{"index", row}, {"error", error_line(error)}});
     } else {
       print(title(row));
@@ -312,13 +345,14 @@ class SampleInspector {
 
   const InspectSamples& what_;
   bool json_;
-  fs::path dump_;
+  fs::path dump_, html_;
   std::unique_ptr<Dataset> dataset_;
   Pretrained pretrained_;
   PromptOptions prompt_;
   std::optional<ImageProcessor> processor_;
   std::optional<SampleBuilder> builder_;
   SampleView view_;
+  std::optional<SamplesPage> page_;
 };
 
 int inspect_image(const InspectImage& what, bool json, const fs::path& dump) {
@@ -364,17 +398,22 @@ std::vector<Message> read_messages(const std::string& line) {
   return messages;
 }
 
-int inspect_conversations(const InspectConversations& what, bool json) {
+int inspect_conversations(const InspectConversations& what, const InspectCommand& command) {
+  const bool json = command.json;
   Tokenizer tokenizer = Tokenizer::load(resolve_hub_path(what.tokenizer, {}, HubKind::kModel, "--tokenizer"));
   PromptOptions options;
-  options.tokenizer_type = what.tokenizer_type;
   options.label_mask = what.label_mask;
   options.attachment_token = what.attachment_token;
   options.attachment_token_id = tokenizer.add_special_token(what.attachment_token);
   options.embeddings_per_image = what.embeddings_per_image;
   options.today = today_iso_date();
+  options.chat_format = find_chat_format(tokenizer, what.tokenizer_type, what.label_mask, options.today);
   options.allow_no_assistant_turn = true;
   const SampleView view(tokenizer, Style{!json && colour_on_stdout()}, terminal_width(1));
+  std::optional<SamplesPage> page;
+  if (!command.html.empty())
+    page.emplace(tokenizer, what.conversations.string(),
+                 fmt::format("label_mask: {}, chat template of {}", to_string(what.label_mask), tokenizer.folder().string()));
 
   std::istringstream lines(read_file(what.conversations));
   std::string line;
@@ -384,7 +423,9 @@ int inspect_conversations(const InspectConversations& what, bool json) {
     const std::string where = fmt::format("{}, line {}", what.conversations.string(), number);
     try {
       const EncodedText text = encode_conversation(tokenizer, read_messages(line), options, what.add_generation_prompt);
-      if (json) {
+      if (page) {
+        page->add(where, fmt::format("line {}", number), text);
+      } else if (json) {
         print_line({{"text", text.text},
                     {"input_ids", text.input_ids},
                     {"labels", text.labels},
@@ -395,23 +436,26 @@ int inspect_conversations(const InspectConversations& what, bool json) {
     } catch (const UserError& error) {
       // None is left out: line n of the output stays conversation n.
       all_good = false;
-      if (json) {
+      if (page) {
+        page->add_error(where, fmt::format("line {}", number), error_line(error));
+      } else if (json) {
         print_line({{"error", error_line(error.at(where))}});
       } else {
         print(view.title(where) + fmt::format("cannot be used: {}\n\n", printable(error_line(error))));
       }
     }
   }
-  if (!json) print(view.legend());
+  if (page) write_page(*page, command.html);
+  if (!json && !page) print(view.legend());
   return all_good ? kExitDone : kExitUserError;
 }
 
 }  // namespace
 
 int run_inspect(const InspectCommand& command) {
-  if (const auto* samples = std::get_if<InspectSamples>(&command.what)) return SampleInspector(*samples, command.json, command.dump).run();
+  if (const auto* samples = std::get_if<InspectSamples>(&command.what)) return SampleInspector(*samples, command).run();
   if (const auto* image = std::get_if<InspectImage>(&command.what)) return inspect_image(*image, command.json, command.dump);
-  return inspect_conversations(std::get<InspectConversations>(command.what), command.json);
+  return inspect_conversations(std::get<InspectConversations>(command.what), command);
 }
 
 }  // namespace multimeditron

@@ -128,7 +128,7 @@ int evaluate(const CLI::App& app, const Options& options) {
   if (options.dtype == "bf16") command.dtype = GenerateCommand::Dtype::kBf16;
   if (options.dtype == "fp32") command.dtype = GenerateCommand::Dtype::kFp32;
   if (!options.tokenizer_type.empty()) {
-    require_choice("--tokenizer-type", options.tokenizer_type, std::vector<std::string>{"llama", "apertus", "qwen3"});
+    require_choice("--tokenizer-type", options.tokenizer_type, std::vector<std::string>{"llama", "apertus", "qwen3", "auto"});
     command.tokenizer_type = parse_tokenizer_type(options.tokenizer_type);
   }
   command.tasks = find_tasks(options);
@@ -166,7 +166,7 @@ void add_evaluate(CLI::App& app, Action& action) {
   evaluate_app->add_option("--seed", command.seed, "Seed of swapped images, shown samples and resampling (default 0)")->type_name("N");
   evaluate_app->add_flag("--no-baselines", options->no_baselines, "Don't ask again without the image and with another one");
   evaluate_app->add_option("--tokenizer-type", options->tokenizer_type, "Only for checkpoints that do not store it")
-      ->type_name("llama|apertus|qwen3");
+      ->type_name("llama|apertus|qwen3|auto");
   evaluate_app->add_option("--dtype", options->dtype, "Precision (default auto: the checkpoint's)")->type_name("auto|bf16|fp32");
   evaluate_app->add_flag("--quiet", options->quiet, "Print results and errors only");
   evaluate_app->add_flag("--json", options->json, "Print the results as one JSON object");

@@ -27,7 +27,7 @@ int generate(const CLI::App& app, const Options& options) {
   require_range(options.seed >= 0, "--seed", fmt::format("{}", options.seed), "0 or more");
   require_choice("--dtype", options.dtype, std::vector<std::string>{"auto", "bf16", "fp32"});
   if (!options.tokenizer_type.empty()) {
-    require_choice("--tokenizer-type", options.tokenizer_type, std::vector<std::string>{"llama", "apertus", "qwen3"});
+    require_choice("--tokenizer-type", options.tokenizer_type, std::vector<std::string>{"llama", "apertus", "qwen3", "auto"});
     command.tokenizer_type = parse_tokenizer_type(options.tokenizer_type);
   }
   command.images.assign(options.images.begin(), options.images.end());
@@ -56,7 +56,7 @@ void add_generate(CLI::App& app, Action& action) {
   generate_app->add_option("--top-k", command.top_k, "Draw from so many likeliest tokens (default 0: all)")->type_name("K");
   generate_app->add_option("--seed", options->seed, "Seed of the draws")->type_name("N");
   generate_app->add_option("--tokenizer-type", options->tokenizer_type, "Only for checkpoints that do not store it")
-      ->type_name("llama|apertus|qwen3");
+      ->type_name("llama|apertus|qwen3|auto");
   generate_app->add_option("--dtype", options->dtype, "Precision (default auto: the checkpoint's)")->type_name("auto|bf16|fp32");
   generate_app->add_flag("--json", command.json, "One JSON object instead of text");
   generate_app->callback(

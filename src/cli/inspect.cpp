@@ -23,7 +23,7 @@ struct Options {
   int64_t embeddings_per_image = 4;
   bool add_generation_prompt = false;
   bool json = false;
-  std::string dump;
+  std::string dump, html;
 };
 
 /// An option of another form of the command would be ignored in silence.
@@ -70,7 +70,7 @@ InspectSamples samples(const CLI::App& app, const Options& options) {
 InspectImage image(const CLI::App& app, const Options& options) {
   refuse(app, "--image",
          {"overrides", "--index", "--count", "--forward", "--gradients", "--batch", "--training-mode", "--tokenizer", "--tokenizer-type",
-          "--embeddings-per-image", "--label-mask", "--add-generation-prompt"});
+          "--embeddings-per-image", "--label-mask", "--add-generation-prompt", "--html"});
   require_option(!options.processor.empty(), "--processor", "name the folder with preprocessor_config.json");
   return {options.image, options.processor};
 }
@@ -79,8 +79,8 @@ InspectConversations conversations(const CLI::App& app, const Options& options) 
   refuse(app, "--conversations",
          {"overrides", "--index", "--count", "--forward", "--gradients", "--batch", "--training-mode", "--processor", "--dump"});
   require_option(!options.tokenizer.empty(), "--tokenizer", "name the folder with tokenizer.json");
-  require_option(!options.tokenizer_type.empty(), "--tokenizer-type", "one of: llama, apertus, qwen3");
-  require_choice("--tokenizer-type", options.tokenizer_type, std::vector<std::string>{"llama", "apertus", "qwen3"});
+  require_option(!options.tokenizer_type.empty(), "--tokenizer-type", "one of: llama, apertus, qwen3, auto");
+  require_choice("--tokenizer-type", options.tokenizer_type, std::vector<std::string>{"llama", "apertus", "qwen3", "auto"});
   require_choice("--label-mask", options.label_mask, std::vector<std::string>{"original", "assistant"});
   require_range(options.embeddings_per_image >= 1, "--embeddings-per-image", fmt::format("{}", options.embeddings_per_image), "1 or more");
   return {options.conversations,
@@ -99,7 +99,9 @@ int inspect(const CLI::App& app, const Options& options) {
                     {.found = forms == 0 ? "nothing to look at" : "several of `--config`, `--image`, `--conversations`",
                      .fix = "give one of `--config RECIPE`, `--image FILE`, `--conversations FILE`"});
   }
-  InspectCommand command{.what = InspectImage{}, .json = options.json, .dump = options.dump};
+  if (options.json && !options.html.empty())
+    throw UserError("`--html` and `--json` write the same in two ways", {.fix = "remove one of them"});
+  InspectCommand command{.what = InspectImage{}, .json = options.json, .dump = options.dump, .html = options.html};
   if (!options.config.empty()) command.what = samples(app, options);
   if (!options.image.empty()) command.what = image(app, options);
   if (!options.conversations.empty()) command.what = conversations(app, options);
@@ -131,7 +133,7 @@ void add_inspect(CLI::App& app, Action& action) {
       ->group("Conversations");
   inspect_app->add_option("--tokenizer", options->tokenizer, "Folder of the tokenizer")->type_name("FOLDER")->group("Conversations");
   inspect_app->add_option("--tokenizer-type", options->tokenizer_type, "Whose role delimiters")
-      ->type_name("llama|apertus|qwen3")
+      ->type_name("llama|apertus|qwen3|auto")
       ->group("Conversations");
   inspect_app->add_option("--attachment-token", options->attachment_token, "Marks an image (default <|reserved_special_token_0|>)")
       ->type_name("TOKEN")
@@ -145,6 +147,7 @@ void add_inspect(CLI::App& app, Action& action) {
   inspect_app->add_flag("--add-generation-prompt", options->add_generation_prompt, "End with the assistant's header")
       ->group("Conversations");
   inspect_app->add_flag("--json", options->json, "One JSON object a line");
+  inspect_app->add_option("--html", options->html, "Write a page with each token, trained or not, and the images")->type_name("FILE");
   inspect_app->add_option("--dump", options->dump, "Write arrays to this folder (.npy)")->type_name("FOLDER");
   inspect_app->callback([options, inspect_app, &action] { action = [options, inspect_app] { return inspect(*inspect_app, *options); }; });
 }

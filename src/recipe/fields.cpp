@@ -18,8 +18,10 @@ const std::vector<std::pair<TrainingMode, std::string>>& enum_names() {
 
 template <>
 const std::vector<std::pair<TokenizerType, std::string>>& enum_names() {
-  static const std::vector<std::pair<TokenizerType, std::string>> names = {
-      {TokenizerType::kLlama, "llama"}, {TokenizerType::kApertus, "apertus"}, {TokenizerType::kQwen3, "qwen3"}};
+  static const std::vector<std::pair<TokenizerType, std::string>> names = {{TokenizerType::kLlama, "llama"},
+                                                                           {TokenizerType::kApertus, "apertus"},
+                                                                           {TokenizerType::kQwen3, "qwen3"},
+                                                                           {TokenizerType::kAuto, "auto"}};
   return names;
 }
 
@@ -170,7 +172,8 @@ const Table<Recipe>& table() {
           field("wandb_run_id", &S::wandb_run_id, "Run to attach to on resume; accepted, tracking services are not used yet").nullable(),
           field("attachment_token", &S::attachment_token,
                 "Marks the place of an image in the text; added to the tokenizer where it lacks it"),
-          field("tokenizer_type", &S::tokenizer_type, "Which role delimiters mark what is not to be learnt"),
+          field("tokenizer_type", &S::tokenizer_type,
+                "Whose role delimiters mark what is not to be learnt; auto: those that the chat template writes"),
           field("token_size", &S::token_size, "`hidden_size` of the language model; 0: taken from its config").at_least(0),
           field("truncation", &S::truncation, "Shorten samples to `max_sequence_length` by whole turns"),
           field("max_sequence_length", &S::max_sequence_length, "Longest sample, in tokens").at_least(1),

@@ -13,7 +13,7 @@
 namespace multimeditron {
 
 enum class TrainingMode { kAlignment, kEnd2End, kLmOnly, kFull };
-enum class TokenizerType { kLlama, kApertus, kQwen3 };
+enum class TokenizerType { kLlama, kApertus, kQwen3, kAuto };
 enum class LabelMask { kOriginal, kAssistant };
 
 /// An entry of `loaders`: where the images of one modality come from.

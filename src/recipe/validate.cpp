@@ -135,7 +135,7 @@ class Validator : RunValidator {
       reader_.mistake_at("base_llm", "a language model is missing", "neither `base_llm` nor `base_model`",
                          "set `base_llm` to a hub id or folder, or `base_model` to a checkpoint");
     }
-    require("tokenizer_type", recipe_.tokenizer_type.has_value(), "one of: llama, apertus, qwen3");
+    require("tokenizer_type", recipe_.tokenizer_type.has_value(), "one of: llama, apertus, qwen3, auto");
     require("attachment_token", !recipe_.attachment_token.empty(),
             "write `attachment_token: <|reserved_special_token_0|>`, or remove the key");
     if (recipe_.resume && recipe_.base_model.empty() && !reader_.failed("base_model")) {

@@ -20,17 +20,13 @@ std::string script_json(const Json& data) {
   return text;
 }
 
-std::string render_page(const Json& data, const Json& images) {
-  const auto part = [&](std::string_view name) -> std::string {
-    if (name == "uplot.css") return std::string(kUplotCss);
-    if (name == "page.css") return std::string(kPageCss);
-    if (name == "uplot.js") return std::string(kUplotJs);
-    if (name == "page.js") return std::string(kPageJs);
-    return script_json(name == "data" ? data : images);
-  };
-  // What is put in is not looked at again: an answer may hold the mark of a part.
+namespace {
+
+/// `html` with each @@name@@ replaced by `part(name)`. What is put in is not looked at again: an answer may hold the mark of a part.
+template <typename Part>
+std::string fill(std::string_view html, Part part) {
   std::string page;
-  for (std::string_view rest = kPageHtml; !rest.empty();) {
+  for (std::string_view rest = html; !rest.empty();) {
     const size_t begin = rest.find("@@");
     page += rest.substr(0, begin);
     if (begin == std::string_view::npos) break;
@@ -39,6 +35,29 @@ std::string render_page(const Json& data, const Json& images) {
     rest.remove_prefix(end + 2);
   }
   return page;
+}
+
+}  // namespace
+
+std::string render_page(const Json& data, const Json& images) {
+  return fill(kPageHtml, [&](std::string_view name) -> std::string {
+    if (name == "uplot.css") return std::string(kUplotCss);
+    if (name == "page.css") return std::string(kPageCss);
+    if (name == "uplot.js") return std::string(kUplotJs);
+    if (name == "common.js") return std::string(kCommonJs);
+    if (name == "page.js") return std::string(kPageJs);
+    return script_json(name == "data" ? data : images);
+  });
+}
+
+std::string render_samples_page(const Json& data) {
+  return fill(kSamplesHtml, [&](std::string_view name) -> std::string {
+    if (name == "page.css") return std::string(kPageCss);
+    if (name == "samples.css") return std::string(kSamplesCss);
+    if (name == "common.js") return std::string(kCommonJs);
+    if (name == "samples.js") return std::string(kSamplesJs);
+    return script_json(data);
+  });
 }
 
 }  // namespace multimeditron

@@ -8,7 +8,7 @@
 namespace multimeditron {
 
 /// The page's own parts, built into the library from src/report/page and uPlot.
-extern const std::string_view kPageHtml, kPageCss, kPageJs, kUplotJs, kUplotCss;
+extern const std::string_view kPageHtml, kPageCss, kPageJs, kCommonJs, kUplotJs, kUplotCss, kSamplesHtml, kSamplesCss, kSamplesJs;
 
 /// `data` as text that can stand inside a <script> element and parses back to the same: no `<`, no line separators of Unicode, broken UTF-8
 /// replaced.
@@ -16,5 +16,8 @@ std::string script_json(const Json& data);
 
 /// The whole page: the HTML with style, scripts and data in place.
 std::string render_page(const Json& data, const Json& images);
+
+/// The page of `inspect --html`. `data`: what sample_page.h says.
+std::string render_samples_page(const Json& data);
 
 }  // namespace multimeditron

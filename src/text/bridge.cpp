@@ -1,7 +1,5 @@
 #include "text/bridge.h"
 
-#include <stdexcept>
-
 namespace multimeditron::bridge {
 
 void check(int32_t code) {
@@ -9,7 +7,7 @@ void check(int32_t code) {
   mm_string message;
   mm_last_error(&message);
   if (code == 1) throw Failure{take(message)};
-  throw std::runtime_error("tokenizer library: " + take(message));
+  throw Panic("tokenizer library: " + take(message));
 }
 
 std::string take(mm_string string) {

@@ -3,6 +3,7 @@
 #include <bridge.h>
 
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 
@@ -13,7 +14,12 @@ struct Failure {
   std::string message;
 };
 
-/// Throws Failure where `code` says that the call failed, std::runtime_error where Rust panicked: a fault of ours.
+/// Rust panicked, in the library or in our part of it. A damaged tokenizer.json can do that; elsewhere it is a fault of ours.
+struct Panic : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// Throws Failure where `code` says that the call failed, Panic where Rust panicked.
 void check(int32_t code);
 
 inline mm_text lend(std::string_view text) {

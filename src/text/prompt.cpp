@@ -3,15 +3,21 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <stdexcept>
 #include <unordered_set>
 
 #include "base/error.h"
 #include "text/label_mask.h"
+#include "text/utf8.h"
 
 namespace multimeditron {
 namespace {
 
 constexpr int64_t kNotLearnt = -100;
+
+bool is_ascii_blank(char c) {
+  return c == ' ' || (c >= '\t' && c <= '\r');
+}
 
 /// Fills ids, labels and ranges of `encoded`: each attachment becomes its image's placeholders, which are never learnt.
 void expand_attachments(std::span<const int64_t> ids, const std::vector<bool>& learnt, const PromptOptions& options, EncodedText& encoded) {
@@ -30,14 +36,22 @@ void expand_attachments(std::span<const int64_t> ids, const std::vector<bool>& l
   }
 }
 
-/// Tokens that lie wholly inside a span: one that the header shares with the text (two line breaks merged) is the header's.
-std::vector<bool> tokens_inside(const TokensWithOffsets& tokens, const std::vector<TextSpan>& spans) {
+/// Tokens that lie wholly inside a span: one that the header shares with the text (two line breaks merged) is the header's. Of a control
+/// token that takes blanks around it with it (Phi's) its own characters count; one without characters (SentencePiece's mark before a text)
+/// belongs to what follows.
+std::vector<bool> tokens_inside(const Tokenizer& tokenizer, const std::string& text, const TokensWithOffsets& tokens,
+                                const std::vector<TextSpan>& spans) {
   std::vector<bool> inside(tokens.ids.size(), false);
   auto span = spans.begin();
   for (size_t i = 0; i < tokens.ids.size(); ++i) {
-    while (span != spans.end() && span->end <= tokens.starts[i]) ++span;
+    TextSpan token{tokens.starts[i], tokens.ends[i]};
+    if (tokenizer.is_special(tokens.ids[i])) {
+      while (token.start + 1 < token.end && is_ascii_blank(text[token.start])) ++token.start;
+      while (token.start + 1 < token.end && is_ascii_blank(text[token.end - 1])) --token.end;
+    }
+    while (span != spans.end() && span->end <= token.start) ++span;
     if (span == spans.end()) break;
-    inside[i] = tokens.starts[i] >= span->start && tokens.ends[i] <= span->end && tokens.starts[i] < tokens.ends[i];
+    inside[i] = token.start >= span->start && token.end <= span->end;
   }
   return inside;
 }
@@ -50,12 +64,13 @@ EncodedText encode_whole(const Tokenizer& tokenizer, std::span<const Message> me
     const std::vector<int64_t> ids = tokenizer.encode(encoded.text);
     expand_attachments(ids, std::vector<bool>(ids.size(), false), options, encoded);
   } else if (options.label_mask == LabelMask::kOriginal) {
+    if (options.chat_format.masked_turns.empty()) throw std::logic_error("a conversation is labelled without its chat format");
     const std::vector<int64_t> ids = tokenizer.encode(encoded.text);
-    expand_attachments(ids, learnt_by_original_rule(tokenizer, ids, options.tokenizer_type), options, encoded);
+    expand_attachments(ids, learnt_by_original_rule(ids, options.chat_format), options, encoded);
   } else {
     const TokensWithOffsets tokens = tokenizer.encode_with_offsets(encoded.text);
-    const auto spans = assistant_spans(tokenizer, messages, encoded.text, options.tokenizer_type, options.today);
-    expand_attachments(tokens.ids, tokens_inside(tokens, spans), options, encoded);
+    const auto spans = assistant_spans(tokenizer, messages, encoded.text, options.chat_format, options.today);
+    expand_attachments(tokens.ids, tokens_inside(tokenizer, encoded.text, tokens, spans), options, encoded);
   }
   return encoded;
 }
@@ -120,32 +135,50 @@ EncodedText encode_text(const Tokenizer& tokenizer, const std::string& text, con
   return encoded;
 }
 
+namespace {
+
+/// Puts a blank behind the first character of each token in `guarded`, or takes the token out.
+std::string without_tokens(const Tokenizer& tokenizer, const std::unordered_set<int64_t>& guarded, const std::string& text, bool take_out) {
+  const TokensWithOffsets tokens = tokenizer.encode_with_offsets(text);
+  std::string result;
+  size_t copied = 0;
+  for (size_t i = 0; i < tokens.ids.size(); ++i) {
+    if (!guarded.contains(tokens.ids[i])) continue;
+    // a token may take blanks around it with it
+    size_t first = tokens.starts[i];
+    while (first + 1 < tokens.ends[i] && is_ascii_blank(text[first])) ++first;
+    size_t behind = first + 1;
+    while (behind < tokens.ends[i] && is_continuation(text[behind])) ++behind;
+    const bool breakable = behind < tokens.ends[i] && !take_out;
+    result.append(text, copied, (breakable ? behind : tokens.starts[i]) - copied);
+    result += ' ';
+    copied = breakable ? behind : tokens.ends[i];
+  }
+  return result + text.substr(copied);
+}
+
+/// Puts a blank behind the first character of each tag.
+std::string without_tags(const std::vector<std::string>& tags, std::string text) {
+  for (const std::string& tag : tags)
+    for (size_t at = 0; (at = text.find(tag, at)) != std::string::npos; at += 2) text.insert(at + 1, 1, ' ');
+  return text;
+}
+
+}  // namespace
+
 std::string escape_special_tokens(const Tokenizer& tokenizer, std::string_view text) {
   // Tags such as <think> count too: templates treat some of them like control tokens. Added tokens that are plain words or blanks do not.
   std::unordered_set<int64_t> guarded;
   for (const AddedToken& token : tokenizer.added_tokens())
     if (token.special || token.content.starts_with('<')) guarded.insert(token.id);
+  const std::vector<std::string> tags = chat_tags(tokenizer);
 
   std::string escaped(text);
   // A blank may complete another token ("< b>"): look again until nothing is found; what still is after that is taken out.
   for (int round = 0; round < 64; ++round) {
-    const TokensWithOffsets tokens = tokenizer.encode_with_offsets(escaped);
-    std::string next;
-    size_t copied = 0;
-    for (size_t i = 0; i < tokens.ids.size(); ++i) {
-      if (!guarded.contains(tokens.ids[i])) continue;
-      // a token may take blanks around it with it
-      size_t first = tokens.starts[i];
-      while (first + 1 < tokens.ends[i] && escaped[first] == ' ') ++first;
-      size_t behind = first + 1;
-      while (behind < tokens.ends[i] && (static_cast<unsigned char>(escaped[behind]) & 0xc0) == 0x80) ++behind;
-      const bool breakable = behind < tokens.ends[i] && round < 32;
-      next.append(escaped, copied, (breakable ? behind : tokens.starts[i]) - copied);
-      next += ' ';
-      copied = breakable ? behind : tokens.ends[i];
-    }
-    if (copied == 0) break;
-    escaped = next + escaped.substr(copied);
+    std::string next = without_tags(tags, without_tokens(tokenizer, guarded, escaped, round >= 32));
+    if (next == escaped) break;
+    escaped = std::move(next);
   }
   return escaped;
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "recipe/recipe.h"
+#include "text/chat_format.h"
 #include "text/tokenizer.h"
 
 namespace multimeditron {
@@ -28,7 +29,7 @@ struct EncodedText {
 };
 
 struct PromptOptions {
-  TokenizerType tokenizer_type = TokenizerType::kQwen3;
+  ChatFormat chat_format;  ///< from find_chat_format() for this label_mask; prompts, where nothing is learnt, need none
   LabelMask label_mask = LabelMask::kOriginal;
   int64_t attachment_token_id = 0;
   std::string attachment_token;

@@ -120,12 +120,21 @@ struct Tokenizer::State {
     return id;
   }
 
+  /// tokenizer.json is not what the library expects.
+  UserError broken_file(const std::string& found) const {
+    return UserError(
+        "the tokenizer cannot be read",
+        {.where = (folder / "tokenizer.json").string(), .found = found, .fix = "copy the file again from where the model comes from"});
+  }
+
   mm_encoding encode(std::string_view text, bool add_special_tokens, bool with_offsets) const {
     mm_encoding encoding;
     try {
       bridge::check(mm_tokenizer_encode(handle.get(), bridge::lend(text), add_special_tokens, with_offsets, &encoding));
     } catch (const bridge::Failure& failure) {
       throw UserError("the text cannot be tokenized", {.found = failure.message, .fix = "store the text as UTF-8"});
+    } catch (const bridge::Panic& panic) {
+      throw broken_file(panic.what());
     }
     return encoding;
   }
@@ -154,8 +163,9 @@ Tokenizer Tokenizer::load(const std::filesystem::path& folder) {
     state->handle.reset(handle);
     state->add_tokens_of_config();
   } catch (const bridge::Failure& failure) {
-    throw UserError("the tokenizer cannot be read",
-                    {.where = file.string(), .found = failure.message, .fix = "copy the file again from where the model comes from"});
+    throw state->broken_file(failure.message);
+  } catch (const bridge::Panic& panic) {
+    throw state->broken_file(panic.what());
   } catch (const UserError& error) {
     throw error.at((folder / "tokenizer_config.json").string());
   } catch (const Json::exception& error) {

@@ -63,7 +63,7 @@ LoopResult run_steps(const LoopParts& parts, const LoopHooks& hooks) {
       throw UserError("no sample of the first step can be used",
                       {.where = parts.folder.path().string(),
                        .found = parts.quarantine != nullptr ? parts.quarantine->last_error() : "",
-                       .fix = "mend the data, `loaders` or `tokenizer_type`; quarantine.jsonl lists the samples met"});
+                       .fix = "mend the data or `loaders`; quarantine.jsonl lists the samples met"});
     }
     state.step = step + 1;
     state.epoch = record.epoch;

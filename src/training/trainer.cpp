@@ -91,8 +91,9 @@ void Trainer::load() {
   dataset_ = open_datasets(recipe_);
   std::optional<ImageProcessor> processor;
   if (!model.config().modalities.empty()) processor = model.config().modalities.front().processor;
-  builder_ = std::make_unique<SampleBuilder>(*dataset_, *pretrained_.tokenizer, prompt_options(recipe_, model, folder_.start_date()),
-                                             recipe_.loaders, processor);
+  builder_ = std::make_unique<SampleBuilder>(*dataset_, *pretrained_.tokenizer,
+                                             prompt_options(recipe_, model, *pretrained_.tokenizer, folder_.start_date()), recipe_.loaders,
+                                             processor);
   order_ = make_order(recipe_, *builder_, dataset_->size(), at::get_num_threads());
   plan_.emplace(order_.batches_per_epoch, folder_.micro_batches_per_step(), arguments_);
   schedule_.emplace(arguments_, plan_->total_steps());
@@ -241,9 +242,9 @@ void Trainer::show_summary(const LoopResult& result, int64_t first_step) {
 
 }  // namespace
 
-PromptOptions prompt_options(const Recipe& recipe, const MultimodalModel& model, const std::string& today) {
+PromptOptions prompt_options(const Recipe& recipe, const MultimodalModel& model, const Tokenizer& tokenizer, const std::string& today) {
   PromptOptions options;
-  options.tokenizer_type = recipe.tokenizer_type.value_or(model.config().tokenizer_type.value_or(TokenizerType::kQwen3));
+  options.chat_format = find_chat_format(tokenizer, recipe.tokenizer_type.value_or(TokenizerType::kAuto), recipe.label_mask, today);
   options.label_mask = recipe.label_mask;
   options.attachment_token = model.config().attachment_token;
   options.attachment_token_id = model.config().attachment_token_id;

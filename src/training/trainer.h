@@ -17,6 +17,6 @@ void train(const Recipe& recipe, bool fresh, OutputMode output);
 void print_plan(const Recipe& recipe, OutputMode output);
 
 /// The options of a recipe's prompts for a model. `today`: for chat templates that ask for the date.
-PromptOptions prompt_options(const Recipe& recipe, const MultimodalModel& model, const std::string& today);
+PromptOptions prompt_options(const Recipe& recipe, const MultimodalModel& model, const Tokenizer& tokenizer, const std::string& today);
 
 }  // namespace multimeditron

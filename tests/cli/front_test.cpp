@@ -112,7 +112,7 @@ TEST(Front, OptionsAreCheckedBeforeTheEngineIsOpened) {
        "  fix:   one of: ALIGNMENT, END2END, LM_ONLY, FULL\n"},
       {{"inspect", "--image", "i.png"}, "error: `--processor` is missing\n  fix:   name the folder with preprocessor_config.json\n"},
       {{"inspect", "--conversations", "c", "--tokenizer", "t"},
-       "error: `--tokenizer-type` is missing\n  fix:   one of: llama, apertus, qwen3\n"},
+       "error: `--tokenizer-type` is missing\n  fix:   one of: llama, apertus, qwen3, auto\n"},
       {{"inspect", "--conversations", "c", "--tokenizer", "t", "--tokenizer-type", "qwen"},
        "error: `--tokenizer-type` has no choice of this name\n  found: `qwen`\n  fix:   did you mean `qwen3`? one of: llama, apertus, "
        "qwen3\n"},

@@ -52,6 +52,7 @@ struct Parts {
     prompt.attachment_token = kToken;
     prompt.attachment_token_id = tokenizer.add_special_token(kToken);
     prompt.embeddings_per_image = 9;
+    prompt.chat_format = find_chat_format(tokenizer, TokenizerType::kQwen3, prompt.label_mask, "");
   }
   SampleBuilder builder(const Dataset& dataset, const std::string& loader_type = "raw-image", const fs::path& base = {}) const {
     return SampleBuilder(dataset, tokenizer, prompt, {{.loader_type = loader_type, .base_path = base.string()}}, processor);

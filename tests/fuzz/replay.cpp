@@ -23,7 +23,9 @@ std::vector<uint8_t> mutated(std::vector<uint8_t> bytes, std::mt19937& random) {
   if (bytes.empty()) return bytes;
   const auto place = [&] { return random() % bytes.size(); };
   switch (random() % 4) {
-    case 0: bytes.resize(place()); break;
+    case 0:
+      bytes.resize(place());
+      break;
     case 1: {
       const size_t begin = place(), end = begin + random() % (bytes.size() - begin + 1);
       const std::vector<uint8_t> part(bytes.begin() + static_cast<ptrdiff_t>(begin), bytes.begin() + static_cast<ptrdiff_t>(end));

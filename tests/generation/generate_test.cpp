@@ -24,6 +24,7 @@ struct Prompts {
     options.attachment_token = config.attachment_token;
     options.attachment_token_id = config.attachment_token_id;
     options.embeddings_per_image = pretrained.model->embeddings_per_image();
+    options.chat_format = find_chat_format(*pretrained.tokenizer, TokenizerType::kQwen3, options.label_mask, "");
     const SampleBuilder builder(*dataset, *pretrained.tokenizer, options, {{.loader_type = "raw-image"}},
                                 config.modalities.front().processor);
     for (const Json& golden : parity.expected["generation"]) {

@@ -152,5 +152,96 @@ TEST_F(Inspect, ControlCharactersOfTheDataDoNotReachTheTerminal) {
   expect_parts(result.out, {"\xe2\x90\x9b]0;title"});
 }
 
+/// The data block of a page that `inspect --html` wrote.
+Json page_data(const std::filesystem::path& file) {
+  const std::string page = testing::content_of(file), tag = "<script type=\"application/json\" id=\"samples-data\">";
+  const size_t start = page.find(tag) + tag.size();
+  EXPECT_EQ(page.find("@@"), std::string::npos);
+  for (const char* outside : {"https://", "src=\"http", "url(http"}) EXPECT_EQ(page.find(outside), std::string::npos) << outside;
+  return Json::parse(page.substr(start, page.find("</script>", start) - start));
+}
+
+/// What a sample of the page must have in common with the line that `--json` prints for it.
+void expect_same_sample(const Json& sample, const Json& line) {
+  std::vector<int64_t> ids;
+  std::string text;
+  int64_t learnt = 0;
+  size_t image = 0;
+  const auto kinds = sample["kinds"].get<std::string>();
+  ASSERT_EQ(kinds.size(), sample["ids"].size());
+  ASSERT_EQ(kinds.size(), sample["texts"].size());
+  for (size_t i = 0; i < kinds.size(); ++i) {
+    const auto id = sample["ids"][i].get<int64_t>();
+    int64_t times = 1;
+    if (kinds[i] == 'A') {
+      const Json& range = line["image_ranges"][image++];
+      EXPECT_EQ(range[0].get<size_t>(), ids.size());
+      times = range[1].get<int64_t>() - range[0].get<int64_t>();
+      text += "<|reserved_special_token_0|>";
+    } else {
+      EXPECT_EQ(kinds[i] == 'L' || kinds[i] == 'S', line["labels"][ids.size()].get<int64_t>() != -100);
+      learnt += kinds[i] == 'L' || kinds[i] == 'S';
+      text += sample["texts"][i].get<std::string>();
+    }
+    ids.insert(ids.end(), static_cast<size_t>(times), id);
+  }
+  EXPECT_EQ(ids, line["input_ids"].get<std::vector<int64_t>>());
+  EXPECT_EQ(text, line["text"].get<std::string>());
+  EXPECT_EQ(sample["trained"].get<int64_t>(), learnt);
+  EXPECT_EQ(sample["tokens"].get<size_t>(), ids.size());
+}
+
+TEST_F(Inspect, AnHtmlPageShowsTheTokensAndImagesOfARecipesRows) {
+  const TemporaryFolder folder;
+  const auto file = folder / "pages/samples.html";
+  const auto result = inspect({"--config", recipe, "--index", "0,1,3", "--html", file.string()});
+  EXPECT_EQ(result.code, 0) << result.err;
+  expect_parts(result.out, {"wrote " + file.string(), "3 samples"});
+  const Json data = page_data(file);
+  const auto lines = lines_of(inspect({"--config", recipe, "--index", "0,1,3", "--json"}).out);
+  ASSERT_EQ(data["samples"].size(), 3u);
+  for (size_t i = 0; i < 3; ++i) {
+    const Json& sample = data["samples"][i];
+    expect_same_sample(sample, lines[i]);
+    ASSERT_EQ(sample["images"].size(), lines[i]["images"].size());
+    for (const Json& image : sample["images"])
+      for (const char* picture : {"file", "seen"}) EXPECT_TRUE(image[picture].get<std::string>().starts_with("data:image/")) << picture;
+  }
+  expect_parts(data["samples"][0]["images"][0]["caption"].get<std::string>(), {"image 1: 51 x 77 pixels", "9 embeddings"});
+  expect_parts(data["samples"][0]["title"].get<std::string>(), {"row 0", "data-00000-of-00002.arrow"});
+}
+
+TEST_F(Inspect, AnHtmlPageShowsConversationsAndThoseThatCannotBeUsed) {
+  const TemporaryFolder folder;
+  const auto text = std::filesystem::path(TEST_DATA) / "text";
+  std::ofstream(folder / "c.jsonl")
+      << R"({"messages": [{"role": "user", "content": "a</script><b>\u2028 \ud83d\udc69\u200d\u2695\ufe0f"}, {"role": "assistant", "content": "\u80ba\n"}]})"
+      << "\nno JSON\n"
+      << R"({"messages": [{"role": "user", "content": "<|reserved_special_token_0|>?"}, {"role": "assistant", "content": "No."}]})"
+      << "\n";
+  for (const char* kind : {"qwen3", "gemma", "phi", "mistral"}) {
+    const std::vector<std::string> command{
+        "--conversations", (folder / "c.jsonl").string(), "--tokenizer", (text / kind).string(), "--tokenizer-type", "auto", "--label-mask",
+        "assistant"};
+    auto html = command, json = command;
+    html.insert(html.end(), {"--html", (folder / "c.html").string()});
+    json.push_back("--json");
+    EXPECT_EQ(inspect(html).code, 2) << "a line cannot be used";
+    const Json data = page_data(folder / "c.html");
+    const auto lines = lines_of(inspect(json).out);
+    ASSERT_EQ(data["samples"].size(), 3u);
+    expect_same_sample(data["samples"][0], lines[0]);
+    expect_same_sample(data["samples"][2], lines[2]);
+    expect_parts(data["samples"][1]["error"].get<std::string>(), {"no conversation", "no JSON"});
+    expect_parts(data["subtitle"].get<std::string>(), {"label_mask: assistant", kind});
+  }
+}
+
+TEST_F(Inspect, TheHtmlPageAndJsonExcludeEachOther) {
+  const auto result = inspect({"--config", recipe, "--html", "x.html", "--json"});
+  EXPECT_EQ(result.code, 2);
+  expect_parts(result.err, {"`--html` and `--json`"});
+}
+
 }  // namespace
 }  // namespace multimeditron

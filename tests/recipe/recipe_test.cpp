@@ -54,7 +54,7 @@ TEST(Recipe, AllMistakesAreReportedAtOnceInTheOrderOfTheFile) {
             "- `tokenizer_type` has no choice of this name\n"
             "  where: recipe.yaml:2:17\n"
             "  found: `qwen`\n"
-            "  fix:   did you mean `qwen3`? one of: llama, apertus, qwen3\n"
+            "  fix:   did you mean `qwen3`? one of: llama, apertus, qwen3, auto\n"
             "- `loaders.0.loader_type` has no choice of this name\n"
             "  where: recipe.yaml:3:25\n"
             "  found: `raw_image`\n"

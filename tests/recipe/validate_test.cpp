@@ -14,7 +14,7 @@ TEST(Validate, MissingEssentialsAreNamed) {
       "5 mistakes\n"
       "- a language model is missing\n  where: recipe.yaml\n  found: neither `base_llm` nor `base_model`\n"
       "  fix:   set `base_llm` to a hub id or folder, or `base_model` to a checkpoint\n"
-      "- `tokenizer_type` is missing\n  where: recipe.yaml\n  fix:   one of: llama, apertus, qwen3\n"
+      "- `tokenizer_type` is missing\n  where: recipe.yaml\n  fix:   one of: llama, apertus, qwen3, auto\n"
       "- `training_mode: ALIGNMENT` needs `modalities`\n  where: recipe.yaml\n  found: no modality; without one only LM_ONLY can be "
       "trained\n"
       "  fix:   add an entry to `modalities`, or write `training_mode: LM_ONLY`\n"

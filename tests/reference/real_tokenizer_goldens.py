@@ -1,7 +1,8 @@
-"""Writes tests/data/text/real_tokenizers.json: ids that the published tokenizers of Qwen3 and Llama-3.1 give to awkward strings.
+"""Writes tests/data/text/real_tokenizers.json: ids that the published tokenizers of Qwen3 and Llama-3.1 give to awkward strings; and
+real_qwen3.json, real_llama3_1.json: digests of the conversations of text_goldens.py through their own chat templates (chat_corpus.py).
 Does nothing where fetch_tokenizers.sh has not fetched them.
 
-Made with Python 3.11, tokenizers 0.23.3 (the library under transformers' fast tokenizers).
+Made with Python 3.11, transformers 5.17, tokenizers 0.23.3.
 Run: python real_tokenizer_goldens.py
 """
 
@@ -10,6 +11,9 @@ import pathlib
 import random
 
 from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerFast
+
+from chat_corpus import EMBEDDINGS, IMAGE, TODAY, conversations, goldens, write_golden
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 FOLDER = ROOT / ".deps/tokenizers"
@@ -27,6 +31,46 @@ def noise():
     return "".join(chr(random.randint(*random.choice(BLOCKS))) for _ in range(random.randint(1, 6)))
 
 
+def with_places(template, *places):
+    """The template with «...» put around what the assistant writes: each (old, new) replaces all of its occurrences."""
+    for old, new in places:
+        assert old in template, old
+        template = template.replace(old, new)
+    return template
+
+
+def qwen3(template):
+    """The tags of a thought are the assistant's where its message has a thought."""
+    header, body = "{{- '<|im_start|>' + message.role + '\\n' }}", "«{{- content }}»"
+    thought, rest = "'<think>\\n' + reasoning_content.strip('\\n') + '\\n</think>\\n\\n'", "content.lstrip('\\n')"
+    assistant, tool = template.split('{%- elif message.role == "assistant" %}')[1].split('{%- elif message.role == "tool" %}')
+    marked = with_places(
+        "{%- elif message.role == \"assistant\" %}" + assistant,
+        ("{{- '<|im_start|>' + message.role + '\\n' + content }}", header + body),
+        ("{{- '<|im_start|>' + message.role + '\\n<think>\\n' + reasoning_content.strip('\\n') + '\\n</think>\\n\\n' + content.lstrip('\\n') }}",
+         header + "{%- if '</think>' in message.content %}«{{- " + thought + " + " + rest + " }}»{%- else %}{{- " + thought + " }}«{{- " + rest + " }}»{%- endif %}"),
+        ("{{- '<|im_end|>\\n' }}", "«{{- '<|im_end|>' }}»{{- '\\n' }}"))
+    return template.split('{%- elif message.role == "assistant" %}')[0] + marked + '{%- elif message.role == "tool" %}' + tool
+
+
+LLAMA = """{% for message in messages %}{% if loop.first %}{{ bos_token }}{% endif %}{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n' }}{% if message['role'] == 'assistant' %}«{{-
+message['content'] | trim + '<|eot_id|>' }}»{% else %}{{ message['content'] | trim + '<|eot_id|>' }}{% endif %}{% endfor %}"""
+HEADER = "<|start_header_id|>{}<|end_header_id|>"
+CHATS = {
+    "qwen3": ("qwen3", qwen3, [("<|im_start|>system", "<|im_end|>\n"), ("<|im_start|>user", "<|im_end|>\n")]),
+    "llama3_1": ("llama", lambda template: LLAMA, [(HEADER.format("system"), "<|eot_id|>"), (HEADER.format("user"), "<|eot_id|>")]),
+}
+
+
+def write_chats(name):
+    kind, generation, masked = CHATS[name]
+    fast = PreTrainedTokenizerFast.from_pretrained(FOLDER / name)
+    fast.add_special_tokens({"additional_special_tokens": [IMAGE]})
+    head = {"attachment_token_id": fast.convert_tokens_to_ids(IMAGE), "embeddings_per_image": EMBEDDINGS, "tokenizer_type": kind, "today": TODAY}
+    _, digests = goldens(fast, fast.chat_template, masked, conversations(), 0, generation(fast.chat_template))
+    write_golden(ROOT / f"tests/data/text/real_{name}.json", head, [], digests)
+
+
 def main():
     names = [name for name in ("qwen3", "llama3_1") if (FOLDER / name / "tokenizer.json").exists()]
     if len(names) < 2:
@@ -42,6 +86,8 @@ def main():
         ids[name] = [tokenizer.encode(text, add_special_tokens=False).ids for text in strings]
     rows = [json.dumps({"text": text, **{name: ids[name][i] for name in names}}, ensure_ascii=True, separators=(",", ":")) for i, text in enumerate(strings)]
     (ROOT / "tests/data/text/real_tokenizers.json").write_text("[\n" + ",\n".join(rows) + "\n]\n")
+    for name in names:
+        write_chats(name)
 
 
 main()

@@ -1,45 +1,26 @@
-"""Writes tests/data/text: small tokenizers of the three kinds (qwen3, llama, apertus under both names of its control tokens),
-conversations, and for each tokenizer the rendered text, ids and what is learnt under both label rules.
-
-The rules are implemented here on their own: `original` by comparing id lists; `assistant` by {% generation %} blocks in a copy of each
-template, whose character ranges transformers reports. A token counts where it lies wholly inside such a range.
+"""Writes tests/data/text: small tokenizers of many kinds (qwen3, llama, apertus under both names of its control tokens; and the shapes of
+Gemma's, Mistral's, Phi's and DeepSeek's), conversations, and for each tokenizer digests of the rendered text, ids and what is learnt under
+both label rules (chat_corpus.py). chat_templates.json: templates of one line for everything that published ones use, as transformers renders them.
 
 Made with Python 3.11, transformers 5.17, tokenizers 0.23.3, jinja2 3.1.
 Run: python text_goldens.py [tests/data/text]
 """
 
-import hashlib
 import json
 import pathlib
-import random
-import re
 import sys
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 from transformers.utils.chat_template_utils import render_jinja_template
 
+from chat_corpus import EMBEDDINGS, FOREIGN, IMAGE, TODAY, Speaker, conversations, goldens, plain, write_golden
+from template_probes import PROBES, VARIABLES
+
 OUT = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent.parent / "data/text")
-IMAGE = "<|reserved_special_token_0|>"
-EMBEDDINGS = 3
-TODAY = "2026-11-25"
-random.seed(5)
-
-WORDS = """the of in and with shows no is lung liver kidney heart brain nodule mass cyst lesion fracture effusion opacity left right
-upper lower lobe acute chronic mild severe patient image CT MRI X-ray consistent follow-up normal margins density mm cm""".split()
-FOREIGN = ["Größe ≈ 3,5 µm", "Поражение печени", "肺に結節", "肺部结节", "رئة سليمة", "הריאה תקינה", "ปอดปกติ", "👩‍⚕️🩻", "e\u0301 nfc", "½ ﬁ ™"]
-
-
-def sentence(low=3, high=9):
-    words = random.choices(WORDS, k=random.randint(low, high))
-    if random.random() < 0.2:
-        words.insert(random.randrange(len(words)), random.choice(FOREIGN))
-    if random.random() < 0.2:
-        words.append(str(random.randint(0, 99999)))
-    return " ".join(words).capitalize() + random.choice([".", "?", "!", ".\n", " (?).", ";"])
-
-
-CORPUS = [sentence() for _ in range(400)] + ["system user assistant developer", "I am a model."] * 20
+SPEAKER = Speaker(5)
+CORPUS = [SPEAKER.sentence() for _ in range(400)] + ["system user assistant developer", "I am a model."] * 20
+NUM_WHOLE = 24
 
 QWEN_SPLIT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 LLAMA_SPLIT = QWEN_SPLIT.replace(r"\p{N}|", r"\p{N}{1,3}|", 1)
@@ -59,6 +40,24 @@ def train(split, control, normalizer=None, control_first=False, non_special=()):
     tokenizer.train_from_iterator(CORPUS, trainer)
     tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in control])
     tokenizer.add_tokens([AddedToken(t, special=False, normalized=False) for t in non_special])
+    return tokenizer
+
+
+def train_sentencepiece(control, normalizer, pre_tokenizer):
+    """A BPE of SentencePiece's kind: blanks are U+2581, what the vocabulary lacks becomes bytes."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.Replace(" ", "\u2581")
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("(?=\u2581)"), "isolated")
+    tokenizer.train_from_iterator(CORPUS, trainers.BpeTrainer(vocab_size=200, limit_alphabet=70, show_progress=False))
+    model = json.loads(tokenizer.to_str())["model"]
+    tokens = control + [f"<0x{byte:02X}>" for byte in range(256)] + sorted(model["vocab"], key=model["vocab"].get)
+    merges = [tuple(pair) for pair in model["merges"]]
+    tokenizer = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=merges, byte_fallback=True, fuse_unk=True, unk_token="<unk>"))
+    if normalizer:
+        tokenizer.normalizer = normalizer
+    if pre_tokenizer:
+        tokenizer.pre_tokenizer = pre_tokenizer
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()])
     return tokenizer
 
 
@@ -121,6 +120,55 @@ APERTUS = """{{- bos_token }}
 {%- endfor %}
 {%- if add_generation_prompt %}{{- '<|assistant_start|>' }}{%- endif %}"""
 
+# The system's text stands at the head of the first question; the assistant is called model; contents are trimmed; roles must alternate.
+GEMMA = """{{- bos_token }}
+{%- set start = 1 if messages[0].role == 'system' else 0 %}
+{%- for message in messages[start:] %}
+    {%- if (message.role == 'user') != (loop.index0 is divisibleby 2) or message.role not in ['user', 'assistant'] %}
+        {{- raise_exception('roles must alternate') }}
+    {%- endif %}
+    {{- '<start_of_turn>' + ('model' if message.role == 'assistant' else 'user') + '\\n' }}
+    {%- if loop.first and start == 1 %}{{- messages[0].content | trim + '\\n\\n' }}{%- endif %}
+    {%- if message.role == 'assistant' %}«{{- message.content | trim + '<end_of_turn>' }}»
+    {%- else %}{{- message.content | trim + '<end_of_turn>' }}{%- endif %}{{- '\\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- '<start_of_turn>model\\n' }}{%- endif %}"""
+
+# The system's text moves into the last question; a blank before the answer, which the prompt for an answer lacks.
+MISTRAL = """{{- bos_token }}
+{%- set chat = messages[1:] if messages[0].role == 'system' else messages %}
+{%- for message in chat %}
+    {%- if message.role == 'user' %}
+        {%- if loop.index0 >= chat | length - 2 and messages[0].role == 'system' %}
+            {{- '[INST] ' + messages[0].content + '\\n\\n' + message.content + '[/INST]' }}
+        {%- else %}{{- '[INST] ' + message.content + '[/INST]' }}{%- endif %}
+    {%- elif message.role == 'assistant' %}«{{- ' ' + message.content | trim + eos_token }}»
+    {%- else %}{{- raise_exception('only user and assistant') }}{%- endif %}
+{%- endfor %}"""
+
+# Closing tokens that swallow the line break behind them, and a token at the end of the conversation.
+PHI = """{%- for message in messages %}
+    {%- if message.role == 'system' and message.content %}{{- '<|system|>\\n' + message.content + '<|end|>\\n' }}
+    {%- elif message.role == 'user' %}{{- '<|user|>\\n' + message.content + '<|end|>\\n' }}
+    {%- elif message.role == 'assistant' %}{{- '<|assistant|>\\n' }}«{{- message.content + '<|end|>' }}»{{- '\\n' }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- '<|assistant|>\\n' }}{%- else %}{{- eos_token }}{%- endif %}"""
+
+# No line breaks, full-width signs; earlier thoughts are cut off, and the prompt opens one.
+DEEPSEEK = """{{- bos_token }}
+{%- set ns = namespace(system='') %}
+{%- for message in messages if message.role == 'system' %}{%- set ns.system = ns.system + message.content %}{%- endfor %}
+{{- ns.system }}
+{%- for message in messages %}
+    {%- if message.role == 'user' %}{{- '<｜User｜>' + message.content }}
+    {%- elif message.role == 'assistant' %}
+        {%- set content = message.content.split('</think>')[-1] if '</think>' in message.content else message.content %}
+        {{- '<｜Assistant｜>' }}«{{- content + '<｜end▁of▁sentence｜>' }}»
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- '<｜Assistant｜><think>\\n' }}{%- endif %}"""
+
 OLD_NAMES = {f"<|{role}_{side}|>": f"<SPECIAL_{61 + 2 * i + j}>" for i, role in enumerate(["system", "developer", "user", "assistant"])
              for j, side in enumerate(["start", "end"])}
 
@@ -160,146 +208,65 @@ def kinds():
                    config=dict(bos_token="<s>", eos_token=tokens[-1], pad_token="<pad>", unk_token="<unk>"),
                    masked=[(tokens[0], tokens[1]), (tokens[2], tokens[3]), (tokens[4], tokens[5])])
 
+    gemma = train_sentencepiece(["<pad>", "<eos>", "<bos>", "<unk>"], normalizers.Replace(" ", "\u2581"), pre_tokenizers.Split(" ", "merged_with_previous"))
+    gemma.add_special_tokens(["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>"])
+    gemma.add_tokens([AddedToken("\n\n", special=False, normalized=False)])
+    gemma.post_processor = processors.TemplateProcessing(single="<bos> $A", pair="<bos> $A <bos> $B", special_tokens=[("<bos>", gemma.token_to_id("<bos>"))])
+    yield dict(name="gemma", type="auto", tokenizer=gemma, template=GEMMA, masked=None,
+               config=dict(bos_token="<bos>", eos_token="<eos>", pad_token="<pad>", unk_token="<unk>"))
 
-# ---- Conversations
+    mistral = train_sentencepiece(["<unk>", "<s>", "</s>"], None, pre_tokenizers.Metaspace(prepend_scheme="first", split=False))
+    mistral.add_special_tokens(["<unk>", "<s>", "</s>", "[INST]", "[/INST]"])
+    yield dict(name="mistral", type="auto", tokenizer=mistral, template=MISTRAL, masked=None, config=dict(bos_token="<s>", eos_token="</s>", unk_token="<unk>"))
 
-CONTROL = ["<|im_start|>", "<|im_end|>", "<|im_end|>\n", "<|im_start|>assistant\n", "<|im_start|>user\n", "<|eot_id|>",
-           "<|start_header_id|>assistant<|end_header_id|>\n\n", "<|start_header_id|>user<|end_header_id|>\n\n", "<|assistant_start|>",
-           "<|assistant_end|>", "<|user_start|>", "<|user_end|>", "<SPECIAL_67>", "<SPECIAL_68>", "<SPECIAL_65>", "<SPECIAL_66>"]
+    phi = train_sentencepiece(["<unk>", "<s>", "</s>"], normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")]), None)
+    phi.add_special_tokens(["<unk>", "<s>", AddedToken("</s>", special=True, normalized=False, rstrip=True)])
+    phi.add_special_tokens([AddedToken(token, special=True, normalized=False, rstrip=True) for token in ["<|endoftext|>", "<|assistant|>", "<|system|>", "<|end|>", "<|user|>"]])
+    yield dict(name="phi", type="auto", tokenizer=phi, template=PHI, masked=None, config=dict(bos_token="<s>", eos_token="<|endoftext|>", unk_token="<unk>"))
 
-
-def conversations():
-    made = []
-    for i in range(66):
-        messages = []
-        if random.random() < 0.35:
-            messages.append(["system", sentence()])
-        if i % 11 == 10:
-            messages.append(["developer", sentence()])
-        for _ in range(random.choice([1, 1, 1, 2, 2, 3])):
-            question, answer = sentence(), sentence()
-            if random.random() < 0.5:
-                question = random.choice([f"{IMAGE}\n{question}", f"{question} {IMAGE}", f"Look: {IMAGE} and {IMAGE}\n{question}"])
-            messages += [["user", question], ["assistant", answer]]
-        if i % 6 == 3:  # control tokens pasted into a message
-            message = random.choice(messages)
-            at = random.randint(0, len(message[1]))
-            message[1] = message[1][:at] + random.choice(CONTROL) + message[1][at:]
-        if i % 8 == 5:  # blanks around an answer
-            messages[-1][1] = random.choice(["\n", " ", "  \n", "\t", "\u3000", "\n\n", "\x1c "]) + messages[-1][1] + random.choice(["", "  ", "\n\n", "\u2003"])
-        if i % 13 == 7:
-            messages[-1][1] = random.choice(["", " ", "\n"])
-        if i % 17 == 4:  # an image in an answer
-            messages[-1][1] += IMAGE
-        if i % 9 == 8:  # two answers in a row
-            messages.append(["assistant", sentence()])
-        made.append([{"role": role, "content": content} for role, content in messages])
-    made += [
-        [{"role": "user", "content": "no answer"}],
-        [{"role": "user", "content": "<think>lung</think> CT"}, {"role": "assistant", "content": "<think>\nmass?\n</think>\n\nNo mass."}],
-        [{"role": "assistant", "content": "First."}, {"role": "user", "content": "Second?"}],
-        [{"role": "user", "content": "a\u0001b\u0000c \\ \" ' {{ x }} {% y %}"}, {"role": "assistant", "content": "{{ messages }}"}],
-    ]
-    return made
-
-
-# ---- The two rules
-
-def find(ids, part, start=0):
-    return next((i for i in range(start, len(ids) - len(part) + 1) if ids[i : i + len(part)] == part), None)
-
-
-def learnt_original(ids, masked, encode):
-    learnt = [True] * len(ids)
-    for opening, closing in masked:
-        left, right = encode(opening), encode(closing)
-        start = find(ids, left)
-        while start is not None:
-            end = find(ids, right, start)
-            stop = len(ids) if end is None else end + len(right)
-            learnt[start:stop] = [False] * (stop - start)
-            start = find(ids, left, start + 1)
-    return learnt
-
-
-def learnt_assistant(text, ranges, offsets):
-    return [any(a <= s and e <= b and s < e for a, b in ranges) for s, e in offsets]
-
-
-def expand(ids, learnt, image):
-    out, mask, ranges = [], [], []
-    for token, flag in zip(ids, learnt):
-        if token == image:
-            ranges.append([len(out), len(out) + EMBEDDINGS])
-            out += [token] * EMBEDDINGS
-            mask += [False] * EMBEDDINGS
-        else:
-            out.append(token)
-            mask.append(flag)
-    return out, mask, ranges
-
-
-def runs(mask):
-    """[start, end) of each run of learnt tokens."""
-    edges = [i for i in range(len(mask) + 1) if (i > 0 and mask[i - 1]) != (i < len(mask) and mask[i])]
-    return [list(pair) for pair in zip(edges[::2], edges[1::2])]
-
-
-def squeeze(ids, image):
-    """Ids with runs of placeholders left out of the file: the ranges tell them."""
-    return [t for t in ids if t != image]
+    deepseek = train(LLAMA_SPLIT, ["<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"], non_special=["<｜User｜>", "<｜Assistant｜>", "<think>", "</think>"])
+    deepseek.post_processor = processors.ByteLevel(trim_offsets=False)
+    yield dict(name="deepseek", type="auto", tokenizer=deepseek, template=DEEPSEEK, masked=None,
+               config=dict(bos_token="<｜begin▁of▁sentence｜>", eos_token="<｜end▁of▁sentence｜>"))
 
 
 def main():
     OUT.mkdir(parents=True, exist_ok=True)
     talks = conversations()
-    (OUT / "conversations.jsonl").write_text("".join(json.dumps({"messages": m}, ensure_ascii=False) + "\n" for m in talks))
+    rows = [json.dumps({"messages": m}, ensure_ascii=False, separators=(",", ":")) for m in talks]
+    (OUT / "conversations.jsonl").write_text("\n".join(rows) + "\n")
     for kind in kinds():
         name, template = kind["name"], kind["template"]
-        plain = re.sub("[«»]", "", template)
-        marked = template.replace("«", "{%- generation %}").replace("»", "{%- endgeneration %}")
+        print(name)
         folder = OUT / name
         fast = PreTrainedTokenizerFast(tokenizer_object=kind["tokenizer"], clean_up_tokenization_spaces=False, **kind["config"])
-        fast.chat_template = plain
+        fast.chat_template = plain(template)
         folder.mkdir(exist_ok=True)
         # without blanks: the vocabularies are the larger part of these files
         for file, content in [("tokenizer.json", json.loads(fast.backend_tokenizer.to_str())),
                               ("tokenizer_config.json", dict(kind["config"], clean_up_tokenization_spaces=False, tokenizer_class="PreTrainedTokenizerFast"))]:
             (folder / file).write_text(json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n")
-        (folder / "chat_template.jinja").write_text(plain)
+        (folder / "chat_template.jinja").write_text(plain(template))
 
         fast.add_special_tokens({"additional_special_tokens": [IMAGE]})
-        image = fast.convert_tokens_to_ids(IMAGE)
-        untrimmed = json.loads(fast.backend_tokenizer.to_str().replace('"trim_offsets":true', '"trim_offsets":false'))
-        untrimmed = Tokenizer.from_str(json.dumps(untrimmed))
-        encode = lambda text: fast.backend_tokenizer.encode(text, add_special_tokens=False).ids  # noqa: E731
-        day, month, year = "25", "Nov", "2026"
-        variables = dict(fast.special_tokens_map, date_string=f"{day} {month} {year}")
+        head = {"attachment_token": IMAGE, "attachment_token_id": fast.convert_tokens_to_ids(IMAGE), "embeddings_per_image": EMBEDDINGS, "size": len(fast),
+                "tokenizer_type": kind["type"], "today": TODAY, "texts": [{"text": t, "ids": fast(t)["input_ids"],
+                "decoded": fast.decode(fast(t)["input_ids"], skip_special_tokens=True)} for t in FOREIGN + ["", " a  b\n", f"x {IMAGE}"]]}
+        write_golden(OUT / f"{name}.json", head, *goldens(fast, template, kind["masked"], talks, NUM_WHOLE))
+    write_templates()
 
-        lines = []
-        for messages in talks:
-            try:
-                (text,), _ = render_jinja_template([messages], chat_template=plain, add_generation_prompt=False, **variables)
-            except Exception as error:
-                lines.append({"refused": str(error)})
-                continue
-            (again,), (ranges,) = render_jinja_template([messages], chat_template=marked, return_assistant_tokens_mask=True, **variables)
-            assert again == text, (again, text)
-            (prompt,), _ = render_jinja_template([messages], chat_template=plain, add_generation_prompt=True, **variables)
-            encoding = untrimmed.encode(text, add_special_tokens=False)
-            ids = encoding.ids
-            assert ids == encode(text) == fast.apply_chat_template(messages, date_string=variables["date_string"], return_dict=True)["input_ids"]
-            original = expand(ids, learnt_original(ids, kind["masked"], encode), image)
-            assistant = expand(ids, learnt_assistant(text, ranges, encoding.offsets), image)
-            lines.append({"text_sha256": hashlib.sha256(text.encode()).hexdigest()[:16], "ids": squeeze(original[0], image),
-                          "images": [r[0] for r in original[2]], "original": runs(original[1]), "assistant": runs(assistant[1]),
-                          "prompt_ids": len(expand(encode(prompt), [0] * len(encode(prompt)), image)[0])})
-        expected = {"attachment_token": IMAGE, "attachment_token_id": image, "embeddings_per_image": EMBEDDINGS, "size": len(fast),
-                    "tokenizer_type": kind["type"], "today": TODAY, "texts": [{"text": t, "ids": fast(t)["input_ids"],
-                    "decoded": fast.decode(fast(t)["input_ids"], skip_special_tokens=True)} for t in FOREIGN + ["", " a  b\n", f"x {IMAGE}"]]}
-        rows = ",\n".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")) for line in lines)
-        head = json.dumps(expected, ensure_ascii=False, separators=(",", ":"))
-        (OUT / f"{name}.json").write_text(head[:-1] + ',"conversations":[\n' + rows + "\n]}\n")
+
+def write_templates():
+    rows = []
+    for template in PROBES:
+        try:
+            (text,), _ = render_jinja_template([VARIABLES["messages"]], chat_template=template, **{k: v for k, v in VARIABLES.items() if k != "messages"})
+            rows.append({"template": template, "text": text})
+        except Exception as error:
+            rows.append({"template": template, "error": str(error)})
+    lines = ",\n".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in rows)
+    variables = json.dumps(VARIABLES, ensure_ascii=False, separators=(",", ":"))
+    (OUT / "chat_templates.json").write_text(f'{{"variables":{variables},"probes":[\n{lines}\n]}}\n')
 
 
 main()

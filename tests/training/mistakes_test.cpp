@@ -176,15 +176,27 @@ TEST(Mistakes, ARunThatFindsNothingToLearnFrom) {
   expect_mistake(
       train_case("case_qwen3_clip", "alignment", folder.path(), {"loaders.0.base_path=no/such/images", "loaders.0.loader_type=fs-image"}),
       {"loaders.0.base_path", "no/such/images"});
-  // A tokenizer that is not of the type makes every sample bad: that is told at the first step, with the reason.
-  expect_mistake(train_case("case_qwen3_clip", "alignment", folder.path(), {"tokenizer_type=llama"}),
-                 {"no sample of the first step can be used", "tokenizer_type"});
+  // A length that no sample fits into makes every sample bad: that is told at the first step, with the reason.
+  expect_mistake(train_case("case_qwen3_clip", "alignment", folder.path(), {"truncation=true", "max_sequence_length=2"}),
+                 {"no sample of the first step can be used", "max_sequence_length"});
   EXPECT_TRUE(list_checkpoints(folder / "alignment").empty());
   EXPECT_EQ(content_of(folder / "alignment/STATE"), "failed\n");
   // Nothing is lost with such a run: the mended recipe takes its folder.
   EXPECT_EQ(train_case("case_qwen3_clip", "alignment", folder.path(), {"training_args.max_steps=1"}).code, 0);
   EXPECT_EQ(step_lines(folder / "alignment/metrics.jsonl").size(), 1U);
   expect_mistake(train_case("case_qwen3_clip", "alignment", folder.path(), {"tokenizer_type=llama"}), {"another recipe", "base_model"});
+}
+
+TEST(Mistakes, ATokenizerOfAnotherTypeIsToldBeforeWeightsAndDataAreRead) {
+  const TemporaryFolder folder;
+  for (const char* more : {"training_args.max_steps=1", "--dry-run"}) {
+    const Result result =
+        train_case("case_qwen3_clip", "alignment", folder.path(), {"tokenizer_type=llama", more, "datasets.0.packed_path=no/such/data"});
+    expect_mistake(result, {"the tokenizer is not one of tokenizer_type llama", "alignment.yaml, key tokenizer_type",
+                            "no token <|start_header_id|>", "set `tokenizer_type: qwen3`"});
+    EXPECT_EQ(result.err.find("no/such/data"), std::string::npos) << result.err;
+  }
+  EXPECT_FALSE(fs::exists(folder / "alignment/checkpoint-1"));
 }
 
 TEST(Mistakes, SeveralProcesses) {

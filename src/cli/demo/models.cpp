@@ -91,16 +91,18 @@ LanguageModel read_language_model(const std::string& name) {
   const fs::path folder = find_model_folder(name, fs::current_path(), "--llm");
   const DecoderConfig config = read_decoder_config(read_json(folder / "config.json"), (folder / "config.json").string());
   const Tokenizer tokenizer = Tokenizer::load(folder);
+  if (!tokenizer.has_chat_template()) {
+    throw UserError("the language model has no chat format",
+                    {.where = folder.string(),
+                     .found = "no chat template",
+                     .fix = "take an instruction-tuned model: SmolLM2-Instruct, Qwen3, Llama 3.2 Instruct"});
+  }
   constexpr std::array kFormats = {std::pair("<|im_start|>", "qwen3"), std::pair("<|start_header_id|>", "llama"),
                                    std::pair("<|assistant_start|>", "apertus"), std::pair("<SPECIAL_67>", "apertus")};
   for (const auto& [token, type] : kFormats) {
-    if (tokenizer.has_chat_template() && tokenizer.token_id(token)) return {fs::absolute(folder), config.hidden_size, type};
+    if (tokenizer.token_id(token)) return {fs::absolute(folder), config.hidden_size, type};
   }
-  throw UserError(
-      "the language model's chat format is not known",
-      {.where = folder.string(),
-       .found = tokenizer.has_chat_template() ? "none of the tokens that open a turn in ChatML, Llama 3 or Apertus" : "no chat template",
-       .fix = "take an instruction-tuned model: SmolLM2-Instruct, Qwen3, Llama 3.2 Instruct"});
+  return {fs::absolute(folder), config.hidden_size, "auto"};  // the recipes learn by `label_mask: assistant`
 }
 
 void write_clip(const fs::path& folder, const fs::path& tokenizer_folder) {

@@ -11,12 +11,14 @@
 #include "base/error.h"
 #include "base/hub.h"
 #include "base/log.h"
+#include "base/process.h"
 #include "checkpoint/folder.h"
 #include "models/config_reader.h"
 #include "models/model_folder.h"
 #include "models/multimodal/checkpoint_config.h"
 #include "models/multimodal/tensor_sources.h"
 #include "models/tensors.h"
+#include "text/chat_format.h"
 
 namespace multimeditron {
 namespace {
@@ -191,9 +193,17 @@ bool needs_no_weights(LoadFor purpose) {
   return purpose == LoadFor::kShapes || purpose == LoadFor::kPlan;
 }
 
-std::optional<Tokenizer> load_tokenizer(const fs::path& folder, LoadFor purpose) {
-  if (purpose == LoadFor::kPlan && !fs::exists(folder / "tokenizer.json")) return std::nullopt;
-  return Tokenizer::load(folder);
+/// The tokenizer of a recipe's language model. Throws UserError where its chat template is not of the recipe's `tokenizer_type`: before
+/// gigabytes of weights are read.
+Tokenizer load_tokenizer(const fs::path& folder, const Recipe* recipe) {
+  Tokenizer tokenizer = Tokenizer::load(folder);
+  if (recipe == nullptr) return tokenizer;
+  try {
+    find_chat_format(tokenizer, recipe->tokenizer_type.value_or(TokenizerType::kAuto), recipe->label_mask, today_iso_date());
+  } catch (const UserError& error) {
+    throw error.at(recipe->file.string() + ", key tokenizer_type");
+  }
+  return tokenizer;
 }
 
 Pretrained load_from_parts(const Recipe& recipe, at::ScalarType dtype, LoadFor purpose) {
@@ -214,7 +224,8 @@ Pretrained load_from_parts(const Recipe& recipe, at::ScalarType dtype, LoadFor p
   config.max_sequence_length = recipe.max_sequence_length;
   if (fs::exists(folder / "generation_config.json")) config.generation_config = read_json(folder / "generation_config.json");
 
-  std::optional<Tokenizer> tokenizer = load_tokenizer(folder, purpose);
+  std::optional<Tokenizer> tokenizer;
+  if (purpose != LoadFor::kPlan || fs::exists(folder / "tokenizer.json")) tokenizer = load_tokenizer(folder, &recipe);
   check_one_modality(recipe.modalities.size(), recipe.file.string());
   std::vector<std::vector<WeightFile>> encoder_weights;
   for (size_t k = 0; k < recipe.modalities.size(); ++k) {
@@ -306,7 +317,7 @@ Pretrained load_checkpoint_with(const fs::path& folder, at::ScalarType dtype, co
     config.tokenizer_type = recipe != nullptr ? recipe->tokenizer_type : std::nullopt;
     TensorSources sources;
     if (!shapes_only) sources.add(language_model_weights(folder));
-    Tokenizer tokenizer = Tokenizer::load(folder);
+    Tokenizer tokenizer = load_tokenizer(folder, recipe);
     check_vocabulary(tokenizer, config.llm, folder);
     return finish(std::move(config), std::move(tokenizer), shapes_only ? nullptr : &sources, folder, dtype, false, false, 0, trained);
   }
@@ -316,7 +327,7 @@ Pretrained load_checkpoint_with(const fs::path& folder, at::ScalarType dtype, co
     fallback.modalities = recipe->modalities;
   }
   ModelConfig config = read_checkpoint_config(json, folder, fallback);
-  Tokenizer tokenizer = Tokenizer::load(folder);
+  Tokenizer tokenizer = load_tokenizer(folder, recipe);
   check_one_modality(config.modalities.size(), file.string());
   if (recipe != nullptr) {
     check_token_size(*recipe, config.llm, folder.string());
