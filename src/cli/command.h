@@ -53,6 +53,7 @@ struct InspectSamples {
 struct InspectImage {
   std::filesystem::path image;
   std::string processor;  ///< folder or hub id with a preprocessor_config.json
+  ScanView scan;
 };
 
 /// `inspect --conversations FILE --tokenizer FOLDER --tokenizer-type T`: conversations as token ids and labels.
@@ -79,6 +80,7 @@ struct GenerateCommand {
 
   std::string model;  ///< checkpoint folder, run folder (its newest whole checkpoint) or hub id
   std::vector<std::filesystem::path> images;
+  ScanView scan;         ///< of those that are scans
   std::string system;    ///< empty: no system turn
   std::string question;  ///< as typed: to be escaped before it is rendered
   int64_t max_new_tokens = 256;

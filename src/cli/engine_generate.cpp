@@ -33,7 +33,7 @@ int run_generate(const GenerateCommand& command) {
   const std::filesystem::path folder = find_model(command.model);
   if (command.tokenizer_type) note("`--tokenizer-type` is not needed to generate: the chat template says how turns look");
   std::vector<RgbImage> images;
-  for (const std::filesystem::path& file : command.images) images.push_back(read_image(file));
+  for (const std::filesystem::path& file : command.images) images.push_back(read_image(file, command.scan));
   const auto start = std::chrono::steady_clock::now();
   const at::ScalarType dtype = dtype_for(command.dtype, folder);
   if (!images.empty() && !read_json(folder / "config.json").contains("modalities")) refuse_images(images.size());

@@ -10,6 +10,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "data/image_loader.h"
+#include "image/dicom_series.h"
 
 namespace multimeditron {
 namespace {
@@ -32,10 +34,13 @@ Rgb pixel(const RgbImage& image, int64_t x, int64_t y) {
 
 }  // namespace
 
-RgbImage read_image(const std::filesystem::path& file) {
+RgbImage read_image(const std::filesystem::path& path, const ScanView& scan) {
+  const VolumeOptions volume = volume_options(scan);
+  std::error_code code;
+  const std::filesystem::path file = std::filesystem::is_directory(path, code) ? find_slice(path, volume) : path;
   const MappedFile mapped(file);
   try {
-    RgbImage image = decode_image(mapped.bytes());
+    RgbImage image = decode_image(mapped.bytes(), {.volume = volume});
     if (image.is_from_sixteen_bit_grey) note(fmt::format("{}: 16-bit grey images are used by their high byte", file.string()));
     return image;
   } catch (const UserError& error) {

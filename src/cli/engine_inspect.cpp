@@ -357,7 +357,7 @@ class SampleInspector {
 
 int inspect_image(const InspectImage& what, bool json, const fs::path& dump) {
   const ImageProcessor processor = ImageProcessor::load(resolve_hub_path(what.processor, {}, HubKind::kModel, "--processor"));
-  const RgbImage image = read_image(what.image);
+  const RgbImage image = read_image(what.image, what.scan);
   const std::vector<float> pixel_values = processor(image);
   if (json) {
     print_line(to_json(image));

@@ -30,6 +30,7 @@ int generate(const CLI::App& app, const Options& options) {
     require_choice("--tokenizer-type", options.tokenizer_type, std::vector<std::string>{"llama", "apertus", "qwen3", "auto"});
     command.tokenizer_type = parse_tokenizer_type(options.tokenizer_type);
   }
+  check_scan_options(command.scan);
   command.images.assign(options.images.begin(), options.images.end());
   if (app.get_option("--seed")->count() > 0) command.seed = options.seed;
   if (options.dtype == "bf16") command.dtype = GenerateCommand::Dtype::kBf16;
@@ -49,6 +50,7 @@ void add_generate(CLI::App& app, Action& action) {
   generate_app->add_option("--image", options->images, "An image; repeat for several, in order")
       ->type_name("FILE")
       ->allow_extra_args(false);
+  add_scan_options(*generate_app, command.scan, "Scans");
   generate_app->add_option("--system", command.system, "Text of a system turn before the question")->type_name("TEXT");
   generate_app->add_option("--max-new-tokens", command.max_new_tokens, "Longest answer, in tokens (default 256)")->type_name("N");
   generate_app->add_option("--temperature", command.temperature, "0: always the likeliest token (default 0)")->type_name("T");

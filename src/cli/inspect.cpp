@@ -13,6 +13,7 @@ namespace {
 
 struct Options {
   std::string config, image, conversations;
+  ScanView scan;
   std::vector<std::string> overrides;
   std::string index = "0";
   int64_t count = 1;
@@ -27,7 +28,7 @@ struct Options {
 };
 
 /// An option of another form of the command would be ignored in silence.
-void refuse(const CLI::App& app, const std::string& form, std::initializer_list<const char*> names) {
+void refuse(const CLI::App& app, const std::string& form, const std::vector<const char*>& names) {
   for (const char* name : names) {
     if (app.get_option(name)->count() > 0)
       throw UserError(fmt::format("`{}` has no meaning with `{}`", name, form), {.fix = "remove one of them"});
@@ -56,6 +57,7 @@ std::vector<int64_t> rows_of(const Options& options) {
 }
 
 InspectSamples samples(const CLI::App& app, const Options& options) {
+  refuse(app, "--config", scan_option_names());
   refuse(app, "--config",
          {"--processor", "--tokenizer", "--tokenizer-type", "--embeddings-per-image", "--label-mask", "--add-generation-prompt"});
   if (!options.training_mode.empty() && !options.gradients)
@@ -72,10 +74,12 @@ InspectImage image(const CLI::App& app, const Options& options) {
          {"overrides", "--index", "--count", "--forward", "--gradients", "--batch", "--training-mode", "--tokenizer", "--tokenizer-type",
           "--embeddings-per-image", "--label-mask", "--add-generation-prompt", "--html"});
   require_option(!options.processor.empty(), "--processor", "name the folder with preprocessor_config.json");
-  return {options.image, options.processor};
+  check_scan_options(options.scan);
+  return {options.image, options.processor, options.scan};
 }
 
 InspectConversations conversations(const CLI::App& app, const Options& options) {
+  refuse(app, "--conversations", scan_option_names());
   refuse(app, "--conversations",
          {"overrides", "--index", "--count", "--forward", "--gradients", "--batch", "--training-mode", "--processor", "--dump"});
   require_option(!options.tokenizer.empty(), "--tokenizer", "name the folder with tokenizer.json");
@@ -126,8 +130,9 @@ void add_inspect(CLI::App& app, Action& action) {
   inspect_app->add_option("--training-mode", options->training_mode, "Gradients of this mode (default: the recipe's)")
       ->type_name("ALIGNMENT|END2END|LM_ONLY|FULL")
       ->group("Samples");
-  inspect_app->add_option("--image", options->image, "An image")->type_name("FILE")->group("Image");
+  inspect_app->add_option("--image", options->image, "An image, or a folder of DICOM slices")->type_name("FILE")->group("Image");
   inspect_app->add_option("--processor", options->processor, "Folder of its processor")->type_name("FOLDER")->group("Image");
+  add_scan_options(*inspect_app, options->scan, "Image");
   inspect_app->add_option("--conversations", options->conversations, "JSONL, a line a conversation: {\"messages\": [...]}")
       ->type_name("FILE")
       ->group("Conversations");

@@ -48,6 +48,12 @@ void settle_recipe(const std::string& command, std::string& config, std::vector<
 /// Throws UserError where a launcher has started several processes for this job.
 void require_one_process();
 
+/// Options for images that are scans (DICOM, NIfTI): --window, --frame, --axis, --slice, --volume. `scan` is written as they are parsed.
+void add_scan_options(CLI::App& app, ScanView& scan, const std::string& group);
+std::vector<const char*> scan_option_names();
+/// Throws UserError for a window, an axis or a slice that does not exist.
+void check_scan_options(const ScanView& scan);
+
 // Checks of values, with messages of the same form as all others.
 void require_option(bool given, const std::string& option, const std::string& fix);
 void require_range(bool in_range, const std::string& option, const std::string& found, const std::string& expected);

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/suggest.h"
+#include "image/dicom_series.h"
 
 namespace multimeditron {
 
@@ -21,6 +22,19 @@ std::string read_image_file(const fs::path& folder, const std::string& path) {
   return read_regular_file(file);
 }
 
+namespace {
+
+/// Where `path` is a folder of DICOM slices below `root`, the path of the one that is asked for.
+std::optional<std::string> slice_of_folder(const fs::path& root, const std::string& path, const ScanView& scan) {
+  if (path.find('\0') != std::string::npos) return std::nullopt;
+  const fs::path folder = path_below(root, path);
+  std::error_code code;
+  if (!fs::is_directory(folder, code)) return std::nullopt;
+  return (fs::path(path) / find_slice(folder, volume_options(scan)).filename()).string();
+}
+
+}  // namespace
+
 std::string load_attachment(const Attachment& attachment, std::span<const LoaderSpec> loaders, const fs::path& folder) {
   const LoaderSpec* loader = nullptr;
   std::vector<std::string> known;
@@ -33,16 +47,18 @@ std::string load_attachment(const Attachment& attachment, std::span<const Loader
         fmt::format("no loader for attachments of type `{}`", attachment.type),
         {.found = known.empty() ? "no `loaders` in the recipe" : "loaders for " + join_or(known), .fix = "add an entry to `loaders`"});
   }
-  const bool takes_bytes = loader->loader_type == "raw-image";
-  if (!takes_bytes && loader->loader_type != "fs-image") {
-    throw UserError(fmt::format("the loader `{}` is not supported", loader->loader_type), {.fix = "use raw-image or fs-image"});
-  }
+  const bool takes_bytes = loader->loader_type.starts_with("raw-");
   if (takes_bytes && !attachment.bytes.empty()) return attachment.bytes;
   if (attachment.path.empty()) {
-    throw UserError("the data set holds no path of the image", {.found = "bytes", .fix = "use the loader raw-image"});
+    throw UserError("the data set holds no path of the image",
+                    {.found = "bytes", .fix = fmt::format("use the loader raw-{}", loader->serves_volumes() ? "volume" : "image")});
   }
   const bool has_base = !takes_bytes && !loader->base_path.empty();
-  return read_image_file(has_base ? fs::path(loader->base_path) : folder, attachment.path);
+  const fs::path root = has_base ? fs::path(loader->base_path) : folder;
+  if (!takes_bytes && loader->serves_volumes()) {
+    if (const auto slice = slice_of_folder(root, attachment.path, loader->scan)) return read_image_file(root, *slice);
+  }
+  return read_image_file(root, attachment.path);
 }
 
 DecodeOptions decode_options(const std::string& type, std::span<const LoaderSpec> loaders, const ImageProcessor* processor) {
@@ -50,6 +66,7 @@ DecodeOptions decode_options(const std::string& type, std::span<const LoaderSpec
   for (const LoaderSpec& loader : loaders) {
     if (loader.modality_type != type) continue;
     options.max_pixels = loader.max_pixels;
+    options.volume = volume_options(loader.scan);
     options.sixteen_bit = loader.sixteen_bit == "clip" ? SixteenBit::kClip : SixteenBit::kHighByte;
     if (!loader.fast_decode || processor == nullptr) continue;
     if (const auto enough = processor->enough()) {
@@ -57,6 +74,18 @@ DecodeOptions decode_options(const std::string& type, std::span<const LoaderSpec
       options.enough_height = (*enough)[1];
     }
   }
+  return options;
+}
+
+VolumeOptions volume_options(const ScanView& scan) {
+  VolumeOptions options{.frame = scan.frame, .volume = scan.volume};
+  if (scan.window == "minmax") options.shading = Shading::kMinMax;
+  if (scan.window == "percentile") options.shading = Shading::kPercentile;
+  if (const auto window = find_window(scan.window)) options.window = Window{window->centre, window->width};
+  if (scan.axis == "axial") options.plane = SlicePlane::kAxial;
+  if (scan.axis == "coronal") options.plane = SlicePlane::kCoronal;
+  if (scan.axis == "sagittal") options.plane = SlicePlane::kSagittal;
+  if (scan.slice != "middle") options.slice = std::stoll(scan.slice);
   return options;
 }
 

@@ -1,5 +1,7 @@
 #include "recipe/fields.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <set>
 
@@ -39,6 +41,71 @@ bool is_mixture_key(const std::string& key) {
   return keys.contains(key);
 }
 
+namespace {
+
+/// A member of a loader's `scan` as a key of the loader.
+template <class T>
+Field<LoaderSpec> scan_field(const std::string& name, T ScanView::*member, const std::string& help) {
+  const Field<ScanView> inner = field(name, member, help);
+  Field<LoaderSpec> result;
+  result.info = inner.info;
+  result.read = [inner](const FieldInfo& info, const Node& node, const std::string& path, Reader& reader, LoaderSpec& out) {
+    inner.read(info, node, path, reader, out.scan);
+  };
+  result.write = [inner](const LoaderSpec& loader) { return inner.write(loader.scan); };
+  return result;
+}
+
+Field<LoaderSpec> window_field() {
+  auto result = scan_field("window", &ScanView::window,
+                           "Scans: from which value to which one is shown: as the file says (else minmax), from the least to the greatest "
+                           "value of the slice, from its 1st to its 99th percentile, or a window in Hounsfield units (docs/data.md)");
+  result.info.type = FieldType::kWindow;
+  result.info.choices.assign(window_names().begin(), window_names().end());
+  result.read = [](const FieldInfo& info, const Node& node, const std::string& path, Reader& reader, LoaderSpec& out) {
+    if (node.kind != Node::Kind::kSequence) {
+      read_scalar(info, node, path, reader, out.scan.window);
+      return;
+    }
+    std::string numbers;
+    for (const Node& item : node.items) {
+      if (item.unusable) return reader.fail(path);
+      numbers += (numbers.empty() ? "" : ",") + (item.kind == Node::Kind::kScalar ? item.text : "?");
+    }
+    if (node.items.size() == 2 && find_window(numbers)) {
+      out.scan.window = numbers;
+    } else {
+      reader.mistake_at(path, fmt::format("`{}` is no window", path), fmt::format("[{}]", numbers),
+                        "write two numbers, [centre, width], the width above 0, for instance [40, 400]");
+    }
+  };
+  result.write = [](const LoaderSpec& loader) -> Json {
+    const std::string& window = loader.scan.window;
+    const auto found = window.find(',') == std::string::npos ? std::nullopt : find_window(window);
+    return found ? Json{found->centre, found->width} : Json(window);
+  };
+  return result;
+}
+
+Field<LoaderSpec> slice_field() {
+  auto result =
+      scan_field("slice", &ScanView::slice, "*-volume: the slice along `axis`, counted from 0 at the patient's feet, back or left");
+  result.info.type = FieldType::kSlice;
+  result.read = [](const FieldInfo& info, const Node& node, const std::string& path, Reader& reader, LoaderSpec& out) {
+    if (node.kind == Node::Kind::kScalar && is_slice(node.text)) {
+      out.scan.slice = node.text;
+    } else {
+      report_type(info, node, path, reader);
+    }
+  };
+  result.write = [](const LoaderSpec& loader) -> Json {
+    return loader.scan.slice == "middle" ? Json("middle") : Json(std::stoll(loader.scan.slice));
+  };
+  return result;
+}
+
+}  // namespace
+
 template <>
 const Table<LoaderSpec>& table() {
   using S = LoaderSpec;
@@ -56,6 +123,16 @@ const Table<LoaderSpec>& table() {
               field("fast_decode", &S::fast_decode,
                     "JPEGs larger than the image processor resizes to are decoded at 1/2, 1/4 or 1/8: faster, other pixel values "
                     "(docs/data.md)"),
+              window_field(),
+              scan_field("frame", &ScanView::frame, "DICOM files of several frames: which one, counted from 0").at_least(0),
+              scan_field(
+                  "axis", &ScanView::axis,
+                  "*-volume: the plane of the slice; null: axial, or, of a folder of DICOM slices, the plane that they were taken in")
+                  .nullable()
+                  .choices({"axial", "coronal", "sagittal"}),
+              slice_field(),
+              scan_field("volume", &ScanView::volume, "*-volume: of a NIfTI file with several volumes which one, counted from 0")
+                  .at_least(0),
           },
       .relevant = [](const S& loader, const std::string& key) {
         if (key == "loader_type" || key == "modality_type" || key == "base_path") return true;

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "recipe/scan_view.h"
 #include "recipe/training_arguments.h"
 
 namespace multimeditron {
@@ -25,6 +26,9 @@ struct LoaderSpec {
   std::string sixteen_bit = "high_byte";  ///< high_byte, clip
   int64_t max_pixels = 178'956'970;
   bool fast_decode = false;
+  ScanView scan;  ///< its members are keys of the loader
+
+  bool serves_volumes() const { return loader_type.ends_with("-volume"); }
 };
 
 /// An entry of `modalities`: an encoder and its projector.

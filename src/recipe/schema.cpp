@@ -57,6 +57,12 @@ Json field_schema(const FieldDoc& doc) {
     case FieldType::kPathOrMap:
       options = {{{"type", "string"}}, {{"type", "object"}}};
       break;
+    case FieldType::kWindow:
+      options = {text(info), {{"type", "array"}, {"items", {{"type", "number"}}}, {"minItems", 2}, {"maxItems", 2}}, variable()};
+      break;
+    case FieldType::kSlice:
+      options = {{{"type", "integer"}, {"minimum", 0}}, text(info), variable()};
+      break;
     case FieldType::kMap:
       options.push_back(map_schema(doc.children, info.name == "training_args"));
       break;
@@ -94,7 +100,10 @@ std::string type_for_people(const FieldInfo& info) {
                                                          {FieldType::kMap, "map"},
                                                          {FieldType::kNamesOrName, "name or list of names"},
                                                          {FieldType::kPathOrMap, "path or map"},
+                                                         {FieldType::kWindow, "name or [centre, width]"},
+                                                         {FieldType::kSlice, "`middle` or a whole number"},
                                                          {FieldType::kMaps, "list of maps"}};
+  if (info.type == FieldType::kWindow) return fmt::format("`{}` or [centre, width]", fmt::join(info.choices, "`, `"));
   if (!info.choices.empty() && info.type == FieldType::kString) return fmt::format("`{}`", fmt::join(info.choices, "`, `"));
   std::string text = names.at(info.type);
   if (info.minimum) text += fmt::format(", {} {}", info.above_minimum ? "above" : "at least", *info.minimum);

@@ -78,6 +78,10 @@ std::string expected(FieldType type) {
       return "a name or a list of names";
     case FieldType::kPathOrMap:
       return "a path or a map";
+    case FieldType::kWindow:
+      return "a window's name or [centre, width]";
+    case FieldType::kSlice:
+      return "`middle` or a whole number of at least 0";
     case FieldType::kMap:
       return "a map";
     case FieldType::kMaps:

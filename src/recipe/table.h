@@ -17,7 +17,20 @@ namespace multimeditron {
 
 /// One description of a struct's fields feeds the YAML reader, the effective recipe, the JSON Schema and the docs page.
 
-enum class FieldType { kString, kStrings, kInteger, kNumber, kBoolean, kFlagOrPath, kNamesOrName, kPathOrMap, kMap, kMaps };
+enum class FieldType {
+  kString,
+  kStrings,
+  kInteger,
+  kNumber,
+  kBoolean,
+  kFlagOrPath,
+  kNamesOrName,
+  kPathOrMap,
+  kWindow,
+  kSlice,
+  kMap,
+  kMaps
+};
 
 /// What is known of a field without its struct.
 struct FieldInfo {

@@ -36,6 +36,13 @@ class RunValidator {
       }
       if (!loader.base_path.empty() && loader.loader_type.starts_with("raw-"))
         reader_.note(reader_.origin(path + ".base_path"), fmt::format("`{}.base_path` has no meaning for {}", path, loader.loader_type));
+      for (const char* key : {"axis", "slice", "volume"}) {
+        const std::string key_path = path + "." + key;
+        if (loader.loader_type.empty() || loader.serves_volumes() || !reader_.has(key_path) || reader_.failed(key_path)) continue;
+        const std::string volumes = loader.loader_type.starts_with("raw-") ? "raw-volume" : "fs-volume";
+        reader_.mistake_at(key_path, fmt::format("`{}` has no meaning for {}", key_path, loader.loader_type), fmt::format("`{}`", key),
+                           fmt::format("write `loader_type: {}`, or remove the key", volumes));
+      }
     }
   }
 
