@@ -86,6 +86,7 @@ void check_image_size(int64_t width, int64_t height, const DecodeOptions& option
 
 RgbImage decode_image(std::span<const std::byte> bytes, const DecodeOptions& options) {
   if (bytes.empty()) throw UserError("unidentified image: no bytes at all", {.fix = "copy or download the file again, or leave it out"});
+  if (has_at(bytes, 128, "DICM"sv)) return decode_dicom(bytes, options);  // whose preamble may look like a TIFF, on purpose
   for (const Format& format : kFormats) {
     if (has_at(bytes, 0, format.bytes)) return format.decode(bytes, options);
   }

@@ -337,7 +337,10 @@ void show_palette(RgbImage& image, const DicomFile& file, const Samples& samples
 void show_colour(RgbImage& image, const Samples& samples, bool is_ybr) {
   for (size_t i = 0; i < image.pixels.size(); i += 3) {
     uint8_t* pixel = image.pixels.data() + i;
-    for (size_t c = 0; c < 3; ++c) pixel[c] = high_byte(samples.values[i + c], samples.bits);
+    for (size_t c = 0; c < 3; ++c) {
+      const int32_t value = samples.values[i + c];
+      pixel[c] = high_byte(samples.is_signed ? value : static_cast<int64_t>(static_cast<uint32_t>(value)), samples.bits);
+    }
     if (!is_ybr) continue;
     // PS3.3 C.7.6.3.1.2, halves rounded up.
     const auto y = static_cast<float>(pixel[0]), cb = static_cast<float>(pixel[1]) - 128, cr = static_cast<float>(pixel[2]) - 128;

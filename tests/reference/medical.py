@@ -5,7 +5,9 @@ greatest value), "minmax", "percentile" or (centre, width).
 """
 
 import io
+import tempfile
 
+import gdcm
 import nibabel
 import numpy as np
 import pydicom
@@ -56,10 +58,29 @@ def frame_of(data, frame):
                     data[element.tag] = element
     if not any(name in data for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         raise ValueError("no pixel data")
+    if data.file_meta.get("TransferSyntaxUID") == pydicom.uid.JPEGExtended12Bit and data.BitsStored > 8:
+        return twelve_bits(data, frame)
     if data.BitsAllocated in (8, 16, 32) and "PixelData" in data:
         return pydicom.pixels.pixel_array(data, index=frame)
     pixels = data.pixel_array  # single bits of one frame alone: pydicom 3.0 counts them wrongly
     return pixels[frame] if int(data.get("NumberOfFrames") or 1) > 1 else pixels
+
+
+def twelve_bits(data, frame):
+    """A lossy JPEG of 12 bits as GDCM decodes it: pydicom leaves these to libjpeg (Thomas Richter's), which rounds otherwise by 1 here and there
+    and refuses some."""
+    stream = io.BytesIO()
+    data.save_as(stream, enforce_file_format=True)
+    with tempfile.NamedTemporaryFile(suffix=".dcm") as file:
+        file.write(stream.getvalue())
+        file.flush()
+        reader = gdcm.ImageReader()
+        reader.SetFileName(file.name)
+        if not reader.Read():
+            raise ValueError("GDCM refuses the file")
+        pixels = reader.GetImage().GetBuffer().encode("utf-8", "surrogateescape")
+    values = np.frombuffer(pixels, np.uint16).reshape(-1, data.Rows, data.Columns)[frame]
+    return (values.astype(np.int64) << (64 - data.BitsStored) >> (64 - data.BitsStored)) if data.PixelRepresentation else values
 
 
 def render_dicom(source, frame=0, window=None):
