@@ -151,11 +151,12 @@ class FrameReader {
 
   /// The bytes of the frame, `bits` of them being bits.
   std::span<const std::byte> native_frame(int64_t bits, int64_t& first_bit) const {
-    const int64_t begin = frame_ * bits, end = begin + bits;
-    if (end > static_cast<int64_t>(file_.native.size()) * 8) {
-      throw truncated_image(kKind, fmt::format("{} bytes of pixel data; {} frame(s) of {} x {} pixels need {}", file_.native.size(),
-                                               frame_ + 1, file_.columns, file_.rows, (end + 7) / 8));
+    const int64_t held = static_cast<int64_t>(file_.native.size()) * 8 / bits;
+    if (frame_ >= held) {
+      throw truncated_image(kKind, fmt::format("{} bytes of pixel data, {} whole frame(s) of {} x {} pixels; frame {} is asked for",
+                                               file_.native.size(), held, file_.columns, file_.rows, frame_));
     }
+    const int64_t begin = frame_ * bits;
     first_bit = begin % 8;
     return file_.native.subspan(static_cast<size_t>(begin / 8), static_cast<size_t>((first_bit + bits + 7) / 8));
   }

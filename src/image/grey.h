@@ -32,7 +32,8 @@ class GreyRule {
   enum class Curve { kWindow, kSigmoid, kRange };
   GreyRule(Curve curve, double centre, double width, double low, double high)
       : curve_(curve), centre_(centre), width_(width), low_(low), high_(high) {}
-  static uint8_t rounded(double share) { return static_cast<uint8_t>(std::clamp(std::nearbyint(share * 255), 0.0, 255.0)); }
+  /// A share of white; NaN (of a range without bounds) is black.
+  static uint8_t rounded(double share) { return share > 0 ? static_cast<uint8_t>(std::min(std::nearbyint(share * 255), 255.0)) : 0; }
 
   Curve curve_;
   double centre_, width_, low_, high_;

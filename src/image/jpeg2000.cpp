@@ -75,7 +75,8 @@ class Claims {
       throw corrupt_image(kKind, "sizes in its header that cannot be");
     }
     width_ = x - x0, height_ = y - y0;
-    tiles_ = ((x - tile_x0 + tile_width_ - 1) / tile_width_) * ((y - tile_y0 + tile_height_ - 1) / tile_height_);
+    tiles_ = static_cast<double>((x - tile_x0 + tile_width_ - 1) / tile_width_) *
+             static_cast<double>((y - tile_y0 + tile_height_ - 1) / tile_height_);
     tile_width_ = std::min(tile_width_, width_), tile_height_ = std::min(tile_height_, height_);
     for (uint64_t i = 0; i < components_; ++i) {
       if (bytes_.number(42 + 3 * i + 1, 1) == 0 || bytes_.number(42 + 3 * i + 2, 1) == 0)
@@ -92,8 +93,9 @@ class Claims {
   /// A tile, a packet and a code block each take memory, and each costs bytes of the file. Throws UserError where it claims more than its
   /// bytes can hold.
   void check() const {
-    constexpr uint64_t kTileHeader = 14;
-    if (tiles_ > bytes_.size() / kTileHeader + 1) throw truncated_image(kKind, fmt::format("{} tiles in {} bytes", tiles_, bytes_.size()));
+    constexpr double kTileHeader = 14;
+    if (tiles_ > static_cast<double>(bytes_.size()) / kTileHeader + 1)
+      throw truncated_image(kKind, fmt::format("{} tiles in {} bytes", tiles_, bytes_.size()));
     for (size_t at = first_marker_; at + 4 <= bytes_.size();) {
       const uint64_t marker = bytes_.number(at, 2), length = bytes_.number(at + 2, 2);
       if (marker == kSot) {
@@ -134,7 +136,7 @@ class Claims {
     const uint64_t block_width = bytes_.number(transform + 1, 1) + 2, block_height = bytes_.number(transform + 2, 1) + 2;
     if (levels > 32 || block_width > 10 || block_height > 10 || block_width + block_height > 12)
       throw corrupt_image(kKind, "a coding style that cannot be");
-    const auto tiles = static_cast<double>(tiles_ * components_);
+    const double tiles = tiles_ * static_cast<double>(components_);
     double precincts = 0, blocks = 0;  // whose products may pass 64 bits
     for (uint64_t level = 0; level <= levels; ++level) {
       const uint64_t size = (flags & 1) != 0 ? bytes_.number(transform + 5 + level, 1) : 0xff;
@@ -157,7 +159,8 @@ class Claims {
   }
 
   Bytes bytes_;
-  uint64_t width_, height_, tile_width_, tile_height_, components_, tiles_;
+  uint64_t width_, height_, tile_width_, tile_height_, components_;
+  double tiles_;  // whose number may pass 64 bits
   size_t first_marker_;
 };
 
