@@ -51,5 +51,6 @@ function(multimeditron_test name)
   target_link_libraries(${name}_test PRIVATE ${name} ${ARG_LINK} GTest::gtest GTest::gtest_main multimeditron_warnings)
   target_compile_options(${name}_test PRIVATE $<$<CONFIG:Release>:-O0>)  # tests wait for what they test, not for themselves
   multimeditron_precompile(${name}_test base_test models_test <gtest/gtest.h>)
-  gtest_discover_tests(${name}_test TEST_PREFIX ${name}. DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 600)
+  gtest_discover_tests(${name}_test TEST_PREFIX ${name}. DISCOVERY_MODE PRE_TEST
+                       PROPERTIES TIMEOUT 600 ENVIRONMENT "MULTIMEDITRON_CACHE=${CMAKE_BINARY_DIR}/test-cache")
 endfunction()

@@ -21,15 +21,20 @@ fs::path from_environment(const char* name) {
   return value == nullptr ? fs::path() : fs::path(value);
 }
 
+fs::path hugging_face_home() {
+  if (const fs::path home = from_environment("HF_HOME"); !home.empty()) return home;
+  if (const fs::path cache = from_environment("XDG_CACHE_HOME"); !cache.empty()) return cache / "huggingface";
+  if (const fs::path home = from_environment("HOME"); !home.empty()) return home / ".cache" / "huggingface";
+  return {};
+}
+
 /// The first that is set counts, as in huggingface_hub: whoever points HF_HUB_CACHE at a folder does not want another one searched.
 fs::path hub_cache() {
   for (const char* name : {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"}) {
     if (const fs::path cache = from_environment(name); !cache.empty()) return cache;
   }
-  if (const fs::path home = from_environment("HF_HOME"); !home.empty()) return home / "hub";
-  if (const fs::path cache = from_environment("XDG_CACHE_HOME"); !cache.empty()) return cache / "huggingface" / "hub";
-  if (const fs::path home = from_environment("HOME"); !home.empty()) return home / ".cache" / "huggingface" / "hub";
-  return {};
+  const fs::path home = hugging_face_home();
+  return home.empty() ? home : home / "hub";
 }
 
 /// "org/name@revision", split; `id` is empty where this cannot be a hub id.
@@ -170,6 +175,12 @@ std::optional<std::string> nearest_name(const fs::path& path, const HubName& hub
 }
 
 }  // namespace
+
+fs::path program_cache() {
+  if (const fs::path cache = from_environment("MULTIMEDITRON_CACHE"); !cache.empty()) return cache;
+  const fs::path home = hugging_face_home();
+  return home.empty() ? home : home / "multimeditron";
+}
 
 std::optional<fs::path> find_in_hub(const std::string& name, const fs::path& relative_to, HubKind kind) {
   if (name.empty()) return std::nullopt;

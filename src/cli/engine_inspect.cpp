@@ -28,6 +28,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kPreviewColumns = 28;
+constexpr const char* kNoAnswer = "the conversation has no assistant turn";
 
 void print(const std::string& text) {
   std::fwrite(text.data(), 1, text.size(), stdout);
@@ -231,6 +232,7 @@ class SampleInspector {
                  {"image_ranges", ranges_to_json(sample.text.image_ranges)},
                  {"learnt_tokens", sample.text.learnt_tokens},
                  {"images", images}};
+    if (!sample.text.has_answer) line["bad_sample"] = kNoAnswer;
     if (computed) line["loss"] = computed->loss;
     if (computed && what_.gradients) {
       line["gradients"] = gradients_to_json(computed->gradients);
@@ -242,6 +244,7 @@ class SampleInspector {
   void print_text(const Sample& sample, const std::vector<RgbImage>& decoded, const std::optional<Computed>& computed) const {
     print(title(sample.index));
     print(view_.counts(sample.text) + "\n");
+    if (!sample.text.has_answer) print(fmt::format("a bad sample for training: {}\n", kNoAnswer));
     for (size_t i = 0; i < decoded.size(); ++i) print(caption_of(sample, decoded, i) + "\n");
     if (colour_on_stdout() && !sample.images.empty()) {
       std::vector<RgbImage> seen;

@@ -159,6 +159,14 @@ class ArrowDataset : public Dataset {
   Row row(int64_t index) const override { return read(index, Part::kAll); }
   Row text_row(int64_t index) const override { return read(index, Part::kText); }
 
+  /// Batches that were unpacked into memory are not looked at.
+  void will_need(std::span<const int64_t> rows) const override {
+    for (const int64_t index : rows) {
+      const auto [number, row] = batch_index_.find(index);
+      if (const Batch& batch = *batches_[number].batch; batch.rows && batch.unpacked_bytes <= 0) batch.rows->will_need(row);
+    }
+  }
+
  private:
   struct BatchOfFile {
     const ArrowFile* file;

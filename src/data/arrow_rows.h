@@ -26,6 +26,8 @@ class ArrowRows {
   int64_t size() const { return size_; }
   /// Throws UserError without a place.
   Row row(int64_t index, Dataset::Part part) const;
+  /// Asks the system to fetch the row's images, for a batch that lies in a mapped file.
+  void will_need(int64_t index) const;
 
  private:
   int64_t size_;

@@ -30,6 +30,7 @@ class FirstRows : public Dataset {
   int64_t size() const override { return size_; }
   Row row(int64_t index) const override { return dataset_->row(index); }
   Row text_row(int64_t index) const override { return dataset_->text_row(index); }
+  void will_need(std::span<const int64_t> rows) const override { dataset_->will_need(rows); }
   std::string fingerprint() const override { return fmt::format("{}[:{}]", dataset_->fingerprint(), size_); }
   std::string place(int64_t index) const override { return dataset_->place(index); }
   std::filesystem::path folder(int64_t index) const override { return dataset_->folder(index); }
@@ -47,6 +48,12 @@ class SelectedRows : public Dataset {
   int64_t size() const override { return static_cast<int64_t>(rows_.size()); }
   Row row(int64_t index) const override { return dataset_->row(at(index)); }
   Row text_row(int64_t index) const override { return dataset_->text_row(at(index)); }
+  void will_need(std::span<const int64_t> rows) const override {
+    for (const int64_t index : rows) {
+      const int64_t row = at(index);
+      dataset_->will_need({&row, 1});
+    }
+  }
   std::string fingerprint() const override { return fingerprint_; }
   std::string place(int64_t index) const override { return dataset_->place(at(index)); }
   std::filesystem::path folder(int64_t index) const override { return dataset_->folder(at(index)); }
@@ -78,6 +85,13 @@ class Concatenation : public Dataset {
   Row text_row(int64_t index) const override {
     const auto [part, row] = rows_.find(index);
     return parts_[part]->text_row(row);
+  }
+  void will_need(std::span<const int64_t> rows) const override {
+    for (const int64_t index : rows) {
+      const auto [part, row] = rows_.find(index);
+      const int64_t row_of_part = row;
+      parts_[part]->will_need({&row_of_part, 1});
+    }
   }
   std::string place(int64_t index) const override {
     const auto [part, row] = rows_.find(index);
@@ -129,6 +143,7 @@ class WithRoleWarning : public Dataset {
   int64_t size() const override { return dataset_->size(); }
   Row row(int64_t index) const override { return looked_at(dataset_->row(index), index); }
   Row text_row(int64_t index) const override { return looked_at(dataset_->text_row(index), index); }
+  void will_need(std::span<const int64_t> rows) const override { dataset_->will_need(rows); }
   std::string fingerprint() const override { return dataset_->fingerprint(); }
   std::string place(int64_t index) const override { return dataset_->place(index); }
   std::filesystem::path folder(int64_t index) const override { return dataset_->folder(index); }

@@ -33,14 +33,14 @@ class Dataset {
   /// How much of a row is wanted.
   enum class Part {
     kAll,
-    kText,  ///< the first byte of each image is enough
+    kText,  ///< of an image it is enough that it is there
   };
 
   virtual ~Dataset() = default;
   virtual int64_t size() const = 0;
   /// Throws UserError for a row that cannot be read, naming file and row.
   virtual Row row(int64_t index) const = 0;
-  /// The same row for whoever looks at its text alone: images may be cut to their first byte, which is much cheaper.
+  /// The same row for whoever looks at its text alone: images may be one byte in their place, and are then not read from the disk.
   virtual Row text_row(int64_t index) const { return row(index); }
   /// Changes when the content changes: names, sizes, modification times or declared fingerprints of the files.
   virtual std::string fingerprint() const = 0;
@@ -48,6 +48,8 @@ class Dataset {
   virtual std::string place(int64_t index) const = 0;
   /// The folder that the row's relative image paths start from where a loader has no base_path.
   virtual std::filesystem::path folder(int64_t) const { return {}; }
+  /// A hint: these rows are asked for soon, so that the system may fetch them meanwhile.
+  virtual void will_need(std::span<const int64_t> /*rows*/) const {}
 
   /// Rows that one epoch takes; with weights of data sets that is not size().
   virtual int64_t rows_per_epoch() const { return size(); }
@@ -67,7 +69,7 @@ std::unique_ptr<Dataset> open_dataset(const std::filesystem::path& path);
 std::unique_ptr<Dataset> open_datasets(std::span<const DatasetSpec> specs, const std::filesystem::path& recipe_file,
                                        const std::string& key = "datasets", std::optional<int64_t> seed = std::nullopt);
 inline std::unique_ptr<Dataset> open_datasets(const Recipe& recipe) {
-  return open_datasets(recipe.datasets, recipe.file);
+  return open_datasets(recipe.datasets, recipe.file, "datasets", recipe.seed);
 }
 
 }  // namespace multimeditron

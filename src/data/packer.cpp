@@ -3,9 +3,6 @@
 #include <algorithm>
 #include <bit>
 
-#include "data/parallel.h"
-#include "data/sampler.h"
-
 namespace multimeditron {
 namespace {
 
@@ -82,26 +79,21 @@ std::vector<Pack> pack_samples(std::span<const int64_t> order, std::span<const i
   return shuffled;
 }
 
-std::vector<int64_t> sample_lengths(const SampleBuilder& builder, int num_threads) {
-  std::vector<int64_t> lengths(static_cast<size_t>(builder.size()));
-  for_each_parallel(builder.size(), num_threads, [&](int64_t row) { lengths[static_cast<size_t>(row)] = builder.length(row); });
-  return lengths;
-}
+PackedSampler::PackedSampler(std::vector<int64_t> lengths, int64_t max_length, Sampler samples, int64_t training_seed, int64_t batch_size)
+    : lengths_(std::move(lengths)),
+      max_length_(max_length),
+      training_seed_(training_seed),
+      batch_size_(batch_size),
+      samples_(std::move(samples)) {}
 
 PackedSampler::PackedSampler(std::vector<int64_t> lengths, int64_t max_length, int64_t recipe_seed, int64_t training_seed,
                              int64_t batch_size)
-    : lengths_(std::move(lengths)),
-      shuffle_order_(numpy_permutation(static_cast<uint64_t>(recipe_seed), static_cast<int64_t>(lengths_.size()))),
-      max_length_(max_length),
-      training_seed_(training_seed),
-      batch_size_(batch_size) {}
+    : PackedSampler(lengths, max_length, Sampler(static_cast<int64_t>(lengths.size()), recipe_seed, training_seed, batch_size),
+                    training_seed, batch_size) {}
 
 void PackedSampler::prepare(int64_t epoch) {
   if (epoch == epoch_) return;
-  const auto seed = static_cast<uint64_t>(training_seed_ + epoch);
-  std::vector<int64_t> order = torch_randperm(seed, static_cast<int64_t>(lengths_.size()));
-  for (int64_t& row : order) row = shuffle_order_[static_cast<size_t>(row)];
-  packs_ = pack_samples(order, lengths_, max_length_, seed);
+  packs_ = pack_samples(samples_.epoch_rows(epoch), lengths_, max_length_, static_cast<uint64_t>(training_seed_ + epoch));
   epoch_ = epoch;
 }
 
@@ -128,7 +120,12 @@ int64_t PackedSampler::batches_per_epoch(int64_t epoch) {
 double PackedSampler::efficiency(int64_t epoch) {
   prepare(epoch);
   int64_t tokens = 0;
-  for (const int64_t length : lengths_) tokens += length > max_length_ ? 0 : std::max<int64_t>(length, 0);
+  for (const Pack& pack : packs_) {
+    for (const int64_t row : pack) {
+      const int64_t length = lengths_[static_cast<size_t>(row)];
+      tokens += length > max_length_ ? 0 : std::max<int64_t>(length, 0);
+    }
+  }
   return packs_.empty() ? 0.0 : static_cast<double>(tokens) / (static_cast<double>(packs_.size()) * static_cast<double>(max_length_));
 }
 

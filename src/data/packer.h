@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "data/sample.h"
+#include "data/sampler.h"
 
 namespace multimeditron {
 
@@ -18,12 +18,11 @@ using Pack = std::vector<int64_t>;
 std::vector<Pack> pack_samples(std::span<const int64_t> order, std::span<const int64_t> lengths, int64_t max_length, uint64_t seed,
                                int64_t window = 16384);
 
-/// Tokens of each row of `builder`'s data set, computed on `num_threads` threads; 0 for rows that cannot be used.
-std::vector<int64_t> sample_lengths(const SampleBuilder& builder, int num_threads);
-
 /// The sampler of `pack_sequences`: micro-batch i is `batch_size` packs. A function of (lengths, seeds, epoch) alone.
 class PackedSampler {
  public:
+  /// `samples` gives each epoch's rows in their order; `lengths` those of all rows.
+  PackedSampler(std::vector<int64_t> lengths, int64_t max_length, Sampler samples, int64_t training_seed, int64_t batch_size);
   PackedSampler(std::vector<int64_t> lengths, int64_t max_length, int64_t recipe_seed, int64_t training_seed, int64_t batch_size);
 
   /// Dataset rows of micro-batch `index` of `epoch`, pack after pack; the last one of an epoch may hold fewer packs. Not thread-safe
@@ -38,8 +37,9 @@ class PackedSampler {
  private:
   void prepare(int64_t epoch);
 
-  std::vector<int64_t> lengths_, shuffle_order_;
+  std::vector<int64_t> lengths_;
   int64_t max_length_, training_seed_, batch_size_;
+  Sampler samples_;
   int64_t epoch_ = -1;
   std::vector<Pack> packs_;
 };

@@ -47,6 +47,11 @@ void Quarantine::add(int64_t row, const std::string& place, const std::string& e
                    .fix = "mend or remove them (quarantine.jsonl lists those met so far), or raise `max_bad_samples`"});
 }
 
+void Quarantine::record(const SampleBatch& batch) {
+  seen(static_cast<int64_t>(batch.rows.size()));
+  for (const BadSample& bad : batch.bad) add(bad.row, bad.place, bad.error);
+}
+
 void Quarantine::seen(int64_t count) {
   const std::lock_guard lock(state_->mutex);
   state_->seen += count;

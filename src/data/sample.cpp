@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "data/image_cache.h"
 #include "data/image_loader.h"
 
 namespace multimeditron {
@@ -33,6 +34,24 @@ auto at_image(size_t item, Body body) {
   }
 }
 
+void require_one_text(const Row& row) {
+  if (row.conversations.empty() == row.text.has_value()) return;
+  throw UserError(row.text ? "a row with both a text and a conversation" : "a row without a text or a conversation",
+                  {.fix = "give each row exactly one of `text` and `conversations`"});
+}
+
+/// `num_tokens`: attachment tokens in the row's text.
+void require_matching_images(const Row& row, int64_t num_tokens) {
+  const auto num_images = static_cast<int64_t>(row.modalities.size());
+  if (num_tokens == num_images) return;
+  throw UserError("images and attachment tokens do not match",
+                  {.found = fmt::format("{} in `modalities`, {} in the text", num_images, num_tokens),
+                   .fix = "add the missing token, or run `multimeditron check` to list every such row"});
+}
+
+/// Of what length() says: another number makes indices of lengths that are kept on disk void.
+constexpr int kLengthRule = 1;
+
 }  // namespace
 
 SampleBuilder::SampleBuilder(const Dataset& dataset, const Tokenizer& tokenizer, PromptOptions prompt, std::vector<LoaderSpec> loaders,
@@ -43,19 +62,18 @@ SampleBuilder::SampleBuilder(const Dataset& dataset, const Tokenizer& tokenizer,
       loaders_(std::move(loaders)),
       processor_(std::move(processor)) {}
 
+void SampleBuilder::set_image_cache(int64_t size_bytes) {
+  image_cache_ = size_bytes > 0 ? std::make_shared<ImageCache>(size_bytes) : nullptr;
+}
+
+ImageCacheUse SampleBuilder::image_cache_use() const {
+  return image_cache_ == nullptr ? ImageCacheUse{} : image_cache_->use();
+}
+
 EncodedText SampleBuilder::encode(const Row& row) const {
-  if (row.conversations.empty() == !row.text.has_value()) {
-    throw UserError(row.text ? "a row with both a text and a conversation" : "a row without a text or a conversation",
-                    {.fix = "give each row exactly one of `text` and `conversations`"});
-  }
+  require_one_text(row);
   EncodedText text = row.text ? encode_text(tokenizer_, *row.text, prompt_) : encode_conversation(tokenizer_, row.conversations, prompt_);
-  const auto num_tokens = static_cast<int64_t>(text.image_ranges.size()) + text.dropped_images;
-  const auto num_images = static_cast<int64_t>(row.modalities.size());
-  if (num_tokens != num_images) {
-    throw UserError("images and attachment tokens do not match",
-                    {.found = fmt::format("{} in `modalities`, {} in the text", num_images, num_tokens),
-                     .fix = "add the missing token, or run `multimeditron check` to list every such row"});
-  }
+  require_matching_images(row, static_cast<int64_t>(text.image_ranges.size()) + text.dropped_images);
   const auto length = static_cast<int64_t>(text.input_ids.size());
   if (max_length_ && length > *max_length_) {
     throw UserError("a sample is longer than a pack", {.found = fmt::format("{} tokens; a pack has {}", length, *max_length_),
@@ -84,9 +102,7 @@ Sample SampleBuilder::build(int64_t index) const {
       sample.images.push_back(at_image(item, [&] {
         if (!processor_)
           throw UserError("the model takes no images", {.fix = "leave the rows with images out, or add `modalities` to the recipe"});
-        const std::string bytes = load_image(row, item, index);
-        const RgbImage image = decode(bytes, row.modalities[item].type, index);
-        return ImageInput{image.width, image.height, content_hash(bytes), (*processor_)(image)};
+        return image_input(load_image(row, item, index), row.modalities[item].type, index);
       }));
     }
     return sample;
@@ -95,12 +111,36 @@ Sample SampleBuilder::build(int64_t index) const {
   }
 }
 
+ImageInput SampleBuilder::image_input(const std::string& bytes, const std::string& type, int64_t index) const {
+  const uint64_t hash = content_hash(bytes);
+  const uint64_t key = hash ^ std::hash<std::string>{}(type);  // each type has a loader of its own
+  if (image_cache_ != nullptr) {
+    if (auto known = image_cache_->find(key)) return std::move(*known);
+  }
+  const RgbImage image = decode(bytes, type, index);
+  ImageInput input{image.width, image.height, hash, (*processor_)(image)};
+  if (image_cache_ != nullptr) image_cache_->add(key, input);
+  return input;
+}
+
 int64_t SampleBuilder::length(int64_t index) const {
   try {
-    return static_cast<int64_t>(encode(dataset_.row(index)).input_ids.size());
+    const Row row = dataset_.text_row(index);
+    require_one_text(row);
+    const EncodedSize size =
+        row.text ? measure_text(tokenizer_, *row.text, prompt_) : measure_conversation(tokenizer_, row.conversations, prompt_);
+    require_matching_images(row, size.images);
+    return size.tokens;
   } catch (const UserError&) {
     return 0;  // build() says why when its turn comes
   }
+}
+
+std::string SampleBuilder::length_fingerprint() const {
+  const std::string date = tokenizer_.asks_for_the_date() ? prompt_.today : "";
+  return sha256(fmt::format("{} {} {} {} {} {} {} {} {}", kLengthRule, dataset_.fingerprint(), tokenizer_.fingerprint(),
+                            static_cast<int>(prompt_.label_mask), prompt_.attachment_token_id, prompt_.embeddings_per_image,
+                            prompt_.max_sequence_length.value_or(0), prompt_.allow_no_assistant_turn, date));
 }
 
 std::vector<RgbImage> SampleBuilder::decode_images(int64_t index) const {

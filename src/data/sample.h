@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -25,6 +26,13 @@ struct Sample {
   std::vector<ImageInput> images;
 };
 
+class ImageCache;
+
+/// How often a cache of images was asked, and how often it had what was asked for.
+struct ImageCacheUse {
+  int64_t asked = 0, found = 0;
+};
+
 /// Whatever makes samples of rows. Const calls are thread-safe.
 class SampleSource {
  public:
@@ -40,13 +48,19 @@ class SampleBuilder : public SampleSource {
   SampleBuilder(const Dataset& dataset, const Tokenizer& tokenizer, PromptOptions prompt, std::vector<LoaderSpec> loaders,
                 std::optional<ImageProcessor> processor);
 
-  /// Longer samples are bad ones (the room of a pack). Set before the first build.
+  /// Longer samples are bad ones for build() (the room of a pack). Set before the first build.
   void set_max_length(int64_t max_length) { max_length_ = max_length; }
 
   /// Bad are: undecodable images, placeholders and images that differ in number, no assistant turn, ...
   Sample build(int64_t index) const override;
-  /// Tokens of the sample, without a look at its images; 0 for a bad one.
+  /// Keeps up to `size_bytes` of images that have been made ready, the least recently used ones dropped: one that occurs again is not
+  /// decoded again. 0 keeps none. Set before the first build.
+  void set_image_cache(int64_t size_bytes);
+  ImageCacheUse image_cache_use() const;
+  /// Tokens of the sample, without a look at its images and whatever the room of a pack; 0 for one whose text cannot be used.
   int64_t length(int64_t index) const;
+  /// A hash of all that length() depends on: rows, tokenizer, options, and the rule itself.
+  std::string length_fingerprint() const;
   /// The decoded images of a row, before the processor (`inspect`).
   std::vector<RgbImage> decode_images(int64_t index) const;
   /// Rows of the data set.
@@ -54,6 +68,7 @@ class SampleBuilder : public SampleSource {
 
  private:
   EncodedText encode(const Row& row) const;
+  ImageInput image_input(const std::string& bytes, const std::string& type, int64_t index) const;
   std::string load_image(const Row& row, size_t item, int64_t index) const;
   RgbImage decode(const std::string& bytes, const std::string& type, int64_t index) const;
 
@@ -63,6 +78,7 @@ class SampleBuilder : public SampleSource {
   std::vector<LoaderSpec> loaders_;
   std::optional<ImageProcessor> processor_;
   std::optional<int64_t> max_length_;
+  std::shared_ptr<ImageCache> image_cache_;
 };
 
 }  // namespace multimeditron

@@ -122,23 +122,29 @@ std::vector<int64_t> torch_randperm(uint64_t seed, int64_t n) {
   return order;
 }
 
-Sampler::Sampler(int64_t num_samples, int64_t recipe_seed, int64_t training_seed, int64_t batch_size)
+Sampler::Sampler(int64_t num_samples, int64_t recipe_seed, int64_t training_seed, int64_t batch_size, RowOfEpoch row_of_epoch)
     : num_samples_(num_samples),
       training_seed_(training_seed),
       batch_size_(batch_size),
+      row_of_epoch_(std::move(row_of_epoch)),
       shuffle_order_(numpy_permutation(static_cast<uint64_t>(recipe_seed), num_samples)) {}
+
+std::vector<int64_t> Sampler::epoch_rows(int64_t epoch) const {
+  std::vector<int64_t> rows = torch_randperm(static_cast<uint64_t>(training_seed_ + epoch), num_samples_);
+  for (int64_t& row : rows) {
+    row = shuffle_order_[static_cast<size_t>(row)];
+    if (row_of_epoch_) row = row_of_epoch_(epoch, row);
+  }
+  return rows;
+}
 
 std::vector<int64_t> Sampler::batch(int64_t epoch, int64_t index) {
   if (epoch != epoch_) {
-    epoch_order_ = torch_randperm(static_cast<uint64_t>(training_seed_ + epoch), num_samples_);
+    epoch_order_ = epoch_rows(epoch);
     epoch_ = epoch;
   }
-  std::vector<int64_t> rows;
-  const int64_t end = std::min((index + 1) * batch_size_, num_samples_);
-  for (int64_t i = index * batch_size_; i < end; ++i) {
-    rows.push_back(shuffle_order_[static_cast<size_t>(epoch_order_[static_cast<size_t>(i)])]);
-  }
-  return rows;
+  const int64_t first = std::min(index * batch_size_, num_samples_), end = std::min(first + batch_size_, num_samples_);
+  return {epoch_order_.begin() + first, epoch_order_.begin() + end};
 }
 
 }  // namespace multimeditron

@@ -192,11 +192,14 @@ const Table<ModalitySpec>& table() {
 template <>
 const Table<DatasetSpec>& table() {
   using S = DatasetSpec;
-  static const Table<S> fields{.fields = {
-                                   field("packed_path", &S::packed_path, "Folder, file, glob or hub id"),
-                                   field("weight", &S::weight, "Share of this data set relative to the others").above(0),
-                                   field("max_samples", &S::max_samples, "Take at most so many samples").at_least(1),
-                               }};
+  static const Table<S> fields{
+      .fields = {
+          field("packed_path", &S::packed_path, "Folder, file, glob or hub id"),
+          field("weight", &S::weight,
+                "How often an epoch takes this data set's rows: 2 takes each twice, 0.5 a drawn half, the next epoch the other")
+              .above(0),
+          field("max_samples", &S::max_samples, "Take at most so many samples").at_least(1),
+      }};
   return fields;
 }
 

@@ -19,8 +19,16 @@ bool is_ascii_blank(char c) {
   return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
+EncodedSize measure(std::span<const int64_t> ids, const PromptOptions& options) {
+  const auto images = static_cast<int64_t>(std::count(ids.begin(), ids.end(), options.attachment_token_id));
+  return {.tokens = static_cast<int64_t>(ids.size()) + images * (options.embeddings_per_image - 1), .images = images};
+}
+
 /// Fills ids, labels and ranges of `encoded`: each attachment becomes its image's placeholders, which are never learnt.
 void expand_attachments(std::span<const int64_t> ids, const std::vector<bool>& learnt, const PromptOptions& options, EncodedText& encoded) {
+  const auto size = static_cast<size_t>(measure(ids, options).tokens);
+  encoded.input_ids.reserve(size);
+  encoded.labels.reserve(size);
   for (size_t i = 0; i < ids.size(); ++i) {
     if (ids[i] != options.attachment_token_id) {
       encoded.input_ids.push_back(ids[i]);
@@ -79,6 +87,25 @@ bool fits(const EncodedText& encoded, const PromptOptions& options) {
   return !options.max_sequence_length || static_cast<int64_t>(encoded.input_ids.size()) <= *options.max_sequence_length;
 }
 
+bool has_assistant_turn(std::span<const Message> messages) {
+  return std::any_of(messages.begin(), messages.end(), [](const Message& message) { return message.role == "assistant"; });
+}
+
+void require_assistant_turn(std::span<const Message> messages, const PromptOptions& options) {
+  if (options.allow_no_assistant_turn || has_assistant_turn(messages)) return;
+  throw UserError("the conversation has no assistant turn", {.found = fmt::format("{} messages, none of role assistant", messages.size()),
+                                                             .fix = "give it an answer to learn, or leave it out"});
+}
+
+bool fits(const EncodedSize& size, const PromptOptions& options) {
+  return !options.max_sequence_length || size.tokens <= *options.max_sequence_length;
+}
+
+EncodedSize size_of(const EncodedText& encoded) {
+  return {.tokens = static_cast<int64_t>(encoded.input_ids.size()),
+          .images = static_cast<int64_t>(encoded.image_ranges.size()) + encoded.dropped_images};
+}
+
 /// The conversation's beginning up to and including the last assistant turn before its last message.
 std::span<const Message> without_last_exchange(std::span<const Message> messages) {
   size_t kept = messages.empty() ? 0 : messages.size() - 1;
@@ -90,11 +117,9 @@ std::span<const Message> without_last_exchange(std::span<const Message> messages
 
 EncodedText encode_conversation(const Tokenizer& tokenizer, std::span<const Message> messages, const PromptOptions& options,
                                 bool add_generation_prompt) {
-  const bool has_assistant = std::any_of(messages.begin(), messages.end(), [](const Message& m) { return m.role == "assistant"; });
-  if (!add_generation_prompt && !has_assistant && !options.allow_no_assistant_turn)
-    throw UserError("the conversation has no assistant turn", {.found = fmt::format("{} messages, none of role assistant", messages.size()),
-                                                               .fix = "give it an answer to learn, or leave it out"});
+  if (!add_generation_prompt) require_assistant_turn(messages, options);
   EncodedText whole = encode_whole(tokenizer, messages, options, add_generation_prompt);
+  whole.has_answer = has_assistant_turn(messages);
   if (add_generation_prompt || fits(whole, options)) return whole;
 
   // Every cut ends with an answer, so no question and no image is left without what was said about it.
@@ -133,6 +158,18 @@ EncodedText encode_text(const Tokenizer& tokenizer, const std::string& text, con
                     {.found = fmt::format("no text before position {} (max_sequence_length)", *options.max_sequence_length),
                      .fix = "raise max_sequence_length"});
   return encoded;
+}
+
+EncodedSize measure_conversation(const Tokenizer& tokenizer, std::span<const Message> messages, const PromptOptions& options) {
+  require_assistant_turn(messages, options);
+  const std::vector<int64_t> ids = tokenizer.encode(tokenizer.apply_chat_template(messages, false, options.today));
+  const EncodedSize size = measure(ids, options);
+  return fits(size, options) ? size : size_of(encode_conversation(tokenizer, messages, options));
+}
+
+EncodedSize measure_text(const Tokenizer& tokenizer, const std::string& text, const PromptOptions& options) {
+  const EncodedSize size = measure(tokenizer.encode(text, true), options);
+  return fits(size, options) ? size : size_of(encode_text(tokenizer, text, options));
 }
 
 namespace {

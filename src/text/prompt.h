@@ -26,6 +26,13 @@ struct EncodedText {
   int64_t learnt_tokens = 0;             ///< labels that are not -100
   int64_t dropped_turns = 0;             ///< left out by truncation, from the end
   int64_t dropped_images = 0;            ///< attachments in what was left out: the sample's last images go unused
+  bool has_answer = true;                ///< false for a conversation without an assistant turn: for training a bad sample
+};
+
+/// A sample's size, before anything of it is needed.
+struct EncodedSize {
+  int64_t tokens = 0;  ///< with the placeholders, after truncation
+  int64_t images = 0;  ///< attachments, those in what truncation leaves out included
 };
 
 struct PromptOptions {
@@ -48,6 +55,11 @@ EncodedText encode_conversation(const Tokenizer& tokenizer, std::span<const Mess
 /// A `text` sample: everything but attachments is learnt. Truncation cuts it after its last token that fits, but before an image that
 /// does not fit whole or would be left without text behind it.
 EncodedText encode_text(const Tokenizer& tokenizer, const std::string& text, const PromptOptions& options);
+
+/// The sizes of what the two above return, without labels: several times cheaper. Throw UserError as they do, but for mistakes that only
+/// show while turns are told apart.
+EncodedSize measure_conversation(const Tokenizer& tokenizer, std::span<const Message> messages, const PromptOptions& options);
+EncodedSize measure_text(const Tokenizer& tokenizer, const std::string& text, const PromptOptions& options);
 
 /// Text typed by a user (generate, server, a task's question) made harmless: it cannot become an attachment or any special token. A blank
 /// goes behind the first character of whatever would.

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "text/bridge.h"
 #include "text/tokenizer_files.h"
@@ -306,6 +307,16 @@ std::optional<int64_t> Tokenizer::pad_token_id() const {
 }
 std::optional<int64_t> Tokenizer::bos_token_id() const {
   return state_->named_id("bos_token");
+}
+
+std::string Tokenizer::fingerprint() const {
+  std::string all = sha256_of_file(state_->folder / "tokenizer.json") + "\n" + state_->added_tokens_json().dump() + "\n";
+  for (const auto& [name, content] : state_->files.named) all += name + "=" + content + "\n";
+  return sha256(all + state_->files.chat_template.value_or(""));
+}
+
+bool Tokenizer::asks_for_the_date() const {
+  return state_->files.chat_template && state_->files.chat_template->find("strftime_now") != std::string::npos;
 }
 
 const std::filesystem::path& Tokenizer::folder() const {

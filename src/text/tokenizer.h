@@ -68,6 +68,11 @@ class Tokenizer {
   std::optional<int64_t> pad_token_id() const;
   std::optional<int64_t> bos_token_id() const;
 
+  /// A hash of all that ids and rendered conversations depend on: vocabulary, added tokens, chat template with its variables.
+  std::string fingerprint() const;
+  /// Whether the chat template may write today's date.
+  bool asks_for_the_date() const;
+
   /// The folder that it was read from.
   const std::filesystem::path& folder() const;
 

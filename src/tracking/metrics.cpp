@@ -112,7 +112,8 @@ Json to_json(const StepRecord& record) {
                {"learning_rate", record.learning_rate},
                {"tokens", record.tokens},
                {"samples", record.samples},
-               {"seconds", record.seconds}};
+               {"seconds", record.seconds},
+               {"data_wait_s", record.data_wait_s}};
   if (!record.micro_losses.empty()) json["micro_losses"] = record.micro_losses;
   if (!record.micro_samples.empty()) json["micro_samples"] = record.micro_samples;
   return json;

@@ -18,6 +18,7 @@ struct StepRecord {
   double epoch = 0, loss = 0, grad_norm = 0, learning_rate = 0;
   int64_t tokens = 0, samples = 0;
   double seconds = 0;
+  double data_wait_s = 0;            ///< of `seconds`: spent waiting for samples
   double tokens_per_s = 0;           ///< smoothed; terminal only
   std::vector<double> micro_losses;  ///< logging_level: micro
   std::vector<std::vector<int64_t>> micro_samples;
@@ -50,8 +51,8 @@ class Progress {
   std::unique_ptr<State> state_;
 };
 
-/// `metrics.jsonl`: one line an optimizer step with step, epoch, loss, grad_norm, learning_rate, tokens, samples, seconds; events carry
-/// `event`. A line is handed to the system whole as soon as it is written, so a kill loses none. Throws UserError (full disk).
+/// `metrics.jsonl`: one line an optimizer step with step, epoch, loss, grad_norm, learning_rate, tokens, samples, seconds, data_wait_s;
+/// events carry `event`. A line is handed to the system whole as soon as it is written, so a kill loses none. Throws UserError (full disk).
 class MetricsFile {
  public:
   /// Opens for appending; lines of steps after `resume_step` (and a torn last line) are cut off first, so that a step stands there once.
@@ -70,8 +71,8 @@ class MetricsFile {
   std::unique_ptr<State> state_;
 };
 
-/// The line of metrics.jsonl: step, epoch, loss, grad_norm, learning_rate, tokens, samples, seconds and, where there are some, micro_losses
-/// and micro_samples.
+/// The line of metrics.jsonl: step, epoch, loss, grad_norm, learning_rate, tokens, samples, seconds, data_wait_s and, where there are some,
+/// micro_losses and micro_samples.
 Json to_json(const StepRecord& record);
 
 /// "1 h 02 min", "3.4 s"; "1,234,567"; "4.02 B" (parameters); "1.3 GB"

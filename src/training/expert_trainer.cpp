@@ -217,8 +217,8 @@ void ExpertTrainer::open_outputs() {
     for (int64_t& row : rows) row = trained_on_[static_cast<size_t>(row)];
     return rows;
   };
-  loader_ = std::make_unique<Loader>(*builder_, *dataset_, rows_of, plan_->batches_before(state_.step),
-                                     plan_->batches_before(plan_->total_steps()), loader_threads(arguments_), 2, *quarantine_);
+  const BatchPlan batches{rows_of, plan_->batches_before(state_.step), plan_->batches_before(plan_->total_steps())};
+  loader_ = std::make_unique<Loader>(*builder_, *dataset_, batches, LoaderOptions{loader_threads(arguments_)}, *quarantine_);
 }
 
 /// Loss of the batch; its gradient goes to the buckets. Where the batch has several parts, the towers run twice: first without a graph for
@@ -293,7 +293,7 @@ std::optional<Retrieval> ExpertTrainer::retrieval() {
     return std::vector<int64_t>(first, first + std::min(static_cast<std::ptrdiff_t>(size), held_out_.end() - first));
   };
   Quarantine unusable({}, 1);  // what is held out may be bad without harm to the training
-  Loader loader(*builder_, *dataset_, rows_of, 0, static_cast<int64_t>(batches), loader_threads(arguments_), 2, unusable);
+  Loader loader(*builder_, *dataset_, {rows_of, 0, static_cast<int64_t>(batches)}, {loader_threads(arguments_)}, unusable);
   std::vector<at::Tensor> images, texts;
   std::vector<int64_t> caption_of;
   std::map<std::vector<int64_t>, int64_t> captions;

@@ -254,8 +254,8 @@ std::unique_ptr<Loader> GateTrainer::make_loader(int64_t step) {
     }
     return rows;
   };
-  return std::make_unique<Loader>(*data_.images, *data_.images, numbers_of, plan_->batches_before(step),
-                                  plan_->batches_before(plan_->total_steps()), loader_threads(arguments_), 2, *quarantine_);
+  const BatchPlan batches{numbers_of, plan_->batches_before(step), plan_->batches_before(plan_->total_steps())};
+  return std::make_unique<Loader>(*data_.images, *data_.images, batches, LoaderOptions{loader_threads(arguments_)}, *quarantine_);
 }
 
 at::Tensor pixels_of(std::span<const Sample> samples, int64_t side) {
@@ -285,7 +285,7 @@ void for_each_batch(const LabelledImages& images, const std::vector<int64_t>& ro
     const auto first = rows.begin() + number * batch_size;
     return std::vector<int64_t>(first, first + std::min(batch_size, rows.end() - first));
   };
-  Loader loader(images, images, rows_of, 0, batches, threads, 2, quarantine);
+  Loader loader(images, images, {rows_of, 0, batches}, {threads}, quarantine);
   const at::NoGradGuard no_grad;
   for (int64_t i = 0; i < batches; ++i) {
     const SampleBatch batch = loader.next();
@@ -519,8 +519,8 @@ void GateTrainer::run() {
 
 void train_gate(const GateRecipe& recipe, bool fresh, OutputMode output) {
   keep_large_blocks();
-  run_in_folder({recipe.output_dir, recipe.fingerprint, recipe.effective_yaml, "`pretrained_backbone`"}, fresh, recipe.gradient_accumulation_steps, output,
-                [&](RunFolder& folder) { GateTrainer(recipe, folder, output).run(); });
+  run_in_folder({recipe.output_dir, recipe.fingerprint, recipe.effective_yaml, "`pretrained_backbone`"}, fresh,
+                recipe.gradient_accumulation_steps, output, [&](RunFolder& folder) { GateTrainer(recipe, folder, output).run(); });
 }
 
 }  // namespace multimeditron

@@ -58,7 +58,9 @@ LoopResult run_steps(const LoopParts& parts, const LoopHooks& hooks) {
   LoopResult result;
   double smoothed = 0;
   for (int64_t step = state.step; step < total && !hooks.is_done(); ++step) {
+    const double waited_s = hooks.data_wait_s();
     StepRecord record = hooks.step(step);
+    record.data_wait_s = hooks.data_wait_s() - waited_s;
     if (record.samples == 0 && state.samples_seen == 0) {
       throw UserError("no sample of the first step can be used",
                       {.where = parts.folder.path().string(),
@@ -155,7 +157,7 @@ Quarantine::Position stored_quarantine(const TrainingState& state, bool same_fol
 
 int loader_threads(const TrainingArguments& arguments) {
   if (arguments.dataloader_num_workers > 0) return static_cast<int>(std::min<int64_t>(arguments.dataloader_num_workers, 64));
-  return static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1U, 4U));
+  return static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1U, 8U));
 }
 
 void keep_large_blocks() {

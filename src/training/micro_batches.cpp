@@ -1,21 +1,69 @@
 #include "training/micro_batches.h"
 
-namespace multimeditron {
+#include <fmt/format.h>
 
-MicroBatchOrder make_order(const Recipe& recipe, SampleBuilder& builder, int64_t num_rows, int num_threads) {
+#include <chrono>
+
+#include "base/error.h"
+#include "base/hub.h"
+#include "base/signals.h"
+
+namespace multimeditron {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+LengthIndex find_lengths(const SampleBuilder& builder, int num_threads, Progress& progress) {
+  const Clock::time_point start = Clock::now();
+  const std::filesystem::path cache = program_cache();
+  return length_index(
+      builder,
+      {.folder = cache.empty() ? cache : cache / "lengths", .num_threads = num_threads, .progress = [&](int64_t done, int64_t total) {
+         if (stop_requested()) throw Interrupted();
+         if (Clock::now() - start > std::chrono::seconds(1)) progress.count({"samples measured", done, total});
+       }});
+}
+
+/// Takes each data set as often as its `weight` says.
+Sampler make_sampler(const Recipe& recipe, const Dataset& dataset) {
+  return Sampler(dataset.rows_per_epoch(), recipe.seed, recipe.training_args.seed, recipe.training_args.per_device_train_batch_size,
+                 [&dataset](int64_t epoch, int64_t position) { return dataset.row_of_epoch(epoch, position); });
+}
+
+}  // namespace
+
+MicroBatchOrder order_of_samples(const Recipe& recipe, const Dataset& dataset) {
+  const auto sampler = std::make_shared<Sampler>(make_sampler(recipe, dataset));
+  return {.rows = [sampler](int64_t epoch, int64_t index) { return sampler->batch(epoch, index); },
+          .batches_per_epoch = [sampler](int64_t) { return sampler->batches_per_epoch(); }};
+}
+
+MicroBatchOrder order_of_packs(const Recipe& recipe, const Dataset& dataset, SampleBuilder& builder, int num_threads, Progress& progress) {
   const TrainingArguments& arguments = recipe.training_args;
-  if (!recipe.pack_sequences) {
-    const auto sampler = std::make_shared<Sampler>(num_rows, recipe.seed, arguments.seed, arguments.per_device_train_batch_size);
-    return {.rows = [sampler](int64_t epoch, int64_t index) { return sampler->batch(epoch, index); },
-            .batches_per_epoch = [sampler](int64_t) { return sampler->batches_per_epoch(); }};
-  }
   const int64_t max_length = recipe.max_length > 0 ? recipe.max_length : recipe.max_sequence_length.value_or(0);
   builder.set_max_length(max_length);
-  const auto sampler = std::make_shared<PackedSampler>(sample_lengths(builder, num_threads), max_length, recipe.seed, arguments.seed,
+  LengthIndex index = find_lengths(builder, num_threads, progress);
+  const std::string found = index.was_kept ? fmt::format("kept from an earlier launch in {}", index.file.string())
+                                           : fmt::format("counted in {}", format_duration(index.seconds)) +
+                                                 (index.file.empty() ? "" : fmt::format(", kept in {}", index.file.string()));
+  const auto sampler = std::make_shared<PackedSampler>(std::move(index.lengths), max_length, make_sampler(recipe, dataset), arguments.seed,
                                                        arguments.per_device_train_batch_size);
+  const std::string packs = fmt::format("{} of {} tokens in the first epoch, {:.2f} % of them filled",
+                                        format_count(sampler->packs_per_epoch(0)), format_count(max_length), 100 * sampler->efficiency(0));
   return {.rows = [sampler](int64_t epoch, int64_t index) { return sampler->batch(epoch, index); },
           .batches_per_epoch = [sampler](int64_t epoch) { return sampler->batches_per_epoch(epoch); },
-          .packing_efficiency = sampler->efficiency(0)};
+          .description = {{"packs", packs}, {"lengths", found}}};
+}
+
+BatchPlan plan_batches(const MicroBatchOrder& order, const StepPlan& plan, int64_t first_step, RankView rank) {
+  return {.rows_of =
+              [&order, &plan](int64_t number) {
+                const auto [epoch, index] = plan.locate(number);
+                return order.rows(epoch, index);
+              },
+          .first = plan.batches_before(first_step),
+          .end = plan.batches_before(plan.total_steps()),
+          .is_mine = [&plan, rank](int64_t number) { return rank.owns(plan.index_in_step(number)); }};
 }
 
 }  // namespace multimeditron

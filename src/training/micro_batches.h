@@ -2,11 +2,16 @@
 
 #include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
+#include "data/length_index.h"
+#include "data/loader.h"
 #include "data/packer.h"
 #include "data/sampler.h"
 #include "recipe/recipe.h"
+#include "tracking/progress.h"
+#include "training/schedule.h"
 
 namespace multimeditron {
 
@@ -14,10 +19,17 @@ namespace multimeditron {
 struct MicroBatchOrder {
   std::function<std::vector<int64_t>(int64_t epoch, int64_t index)> rows;
   std::function<int64_t(int64_t epoch)> batches_per_epoch;
-  double packing_efficiency = 0;  ///< 0 where nothing is packed
+  std::vector<std::pair<std::string, std::string>> description = {};  ///< rows for a header: packs, and how their lengths were found
 };
 
-/// `builder` is asked for lengths where the recipe packs.
-MicroBatchOrder make_order(const Recipe& recipe, SampleBuilder& builder, int64_t num_rows, int num_threads);
+/// Micro-batches of `per_device_train_batch_size` samples. Refers to `dataset`.
+MicroBatchOrder order_of_samples(const Recipe& recipe, const Dataset& dataset);
+
+/// Micro-batches of as many packs (`pack_sequences`). `builder` is asked for lengths, or the index of an earlier launch is; shows how far
+/// that has come once it takes longer than a second. A stop signal meanwhile throws Interrupted.
+MicroBatchOrder order_of_packs(const Recipe& recipe, const Dataset& dataset, SampleBuilder& builder, int num_threads, Progress& progress);
+
+/// The micro-batches of all steps from `first_step` on, as a loader of that rank is to deliver them. Refers to `order` and `plan`.
+BatchPlan plan_batches(const MicroBatchOrder& order, const StepPlan& plan, int64_t first_step, RankView rank = {});
 
 }  // namespace multimeditron

@@ -33,6 +33,8 @@ class StepPlan {
   int64_t batches_before(int64_t step) const;
   /// Epoch and index of micro-batch `number`, counted over all epochs.
   std::pair<int64_t, int64_t> locate(int64_t number) const;
+  /// Which of its step's micro-batches `number` is: decides the rank that computes it.
+  int64_t index_in_step(int64_t number) const { return locate(number).second % micro_batches_per_step_; }
 
  private:
   int64_t micro_batches_per_step_, total_steps_ = 0;

@@ -23,6 +23,9 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
+/// Images made ready that are kept in case they occur again.
+constexpr int64_t kImageCacheBytes = int64_t{64} << 20;
+
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
@@ -94,7 +97,9 @@ void Trainer::load() {
   builder_ = std::make_unique<SampleBuilder>(*dataset_, *pretrained_.tokenizer,
                                              prompt_options(recipe_, model, *pretrained_.tokenizer, folder_.start_date()), recipe_.loaders,
                                              processor);
-  order_ = make_order(recipe_, *builder_, dataset_->size(), at::get_num_threads());
+  builder_->set_image_cache(kImageCacheBytes);
+  order_ = recipe_.pack_sequences ? order_of_packs(recipe_, *dataset_, *builder_, at::get_num_threads(), progress_)
+                                  : order_of_samples(recipe_, *dataset_);
   plan_.emplace(order_.batches_per_epoch, folder_.micro_batches_per_step(), arguments_);
   schedule_.emplace(arguments_, plan_->total_steps());
 
@@ -114,15 +119,9 @@ void Trainer::open_outputs() {
   quarantine_ = std::make_unique<Quarantine>(folder_.path() / "quarantine.jsonl", recipe_.max_bad_samples);
   quarantine_->restore(stored_quarantine(state_, folder_.newest_checkpoint().has_value()));
   const int threads = loader_threads(arguments_);
-  const auto prefetch =
-      static_cast<int>(std::max<int64_t>(folder_.micro_batches_per_step() + 1, threads * arguments_.dataloader_prefetch_factor));
-  loader_ = std::make_unique<Loader>(
-      *builder_, *dataset_,
-      [this](int64_t number) {
-        const auto [epoch, index] = plan_->locate(number);
-        return order_.rows(epoch, index);
-      },
-      plan_->batches_before(state_.step), plan_->batches_before(plan_->total_steps()), threads, prefetch, *quarantine_);
+  const int64_t prefetch = std::max(folder_.micro_batches_per_step() + 1, threads * arguments_.dataloader_prefetch_factor);
+  loader_ = std::make_unique<Loader>(*builder_, *dataset_, plan_batches(order_, *plan_, state_.step),
+                                     LoaderOptions{.num_threads = threads, .prefetch = prefetch}, *quarantine_);
 }
 
 /// One optimizer step. `step` counts from 0.
@@ -207,8 +206,8 @@ void Trainer::show_header() {
   std::vector<std::pair<std::string, std::string>> rows = describe(recipe_, *pretrained_.model, size);
   std::string data = fmt::format("{} samples in {} data set{}", format_count(dataset_->size()), recipe_.datasets.size(),
                                  recipe_.datasets.size() == 1 ? "" : "s");
-  if (order_.packing_efficiency > 0) data += fmt::format(", packed to {:.1f} % of the slots", 100 * order_.packing_efficiency);
   rows.emplace_back("data", data);
+  rows.insert(rows.end(), order_.description.begin(), order_.description.end());
   rows.emplace_back("steps", fmt::format("{}{} micro-batch{} of {} a step",
                                          state_.step > 0 ? fmt::format("{} to {}, ", state_.step + 1, plan_->total_steps())
                                                          : fmt::format("{}, ", plan_->total_steps()),
@@ -224,7 +223,12 @@ void Trainer::show_summary(const LoopResult& result, int64_t first_step) {
   rows.emplace_back("steps", fmt::format("{} in {}", state_.step - first_step, format_duration(result.seconds)));
   rows.emplace_back("loss", fmt::format("{:.4f} in the last step", result.last_loss));
   rows.emplace_back("memory", format_bytes(peak_resident_bytes()) + " at most");
-  rows.emplace_back("data", fmt::format("{:.0f} % of the time waited for", 100 * loader_->waited_s() / std::max(result.seconds, 1e-9)));
+  std::string data = fmt::format("{:.1f} % of the time waited for, {} at most ready ahead",
+                                 100 * loader_->waited_s() / std::max(result.seconds, 1e-9), format_bytes(loader_->peak_bytes()));
+  if (const ImageCacheUse use = builder_->image_cache_use(); use.found > 0) {
+    data += fmt::format(", {:.0f} % of the images met again", 100 * static_cast<double>(use.found) / static_cast<double>(use.asked));
+  }
+  rows.emplace_back("data", data);
   if (const ExpertPasses passes = expert_passes(); passes.run < passes.all) {
     rows.emplace_back(
         "experts", fmt::format("ran on {} of {} images times experts, {:.0f} % spared", format_count(passes.run), format_count(passes.all),
@@ -268,13 +272,20 @@ void print_plan(const Recipe& recipe, OutputMode output) {
   if (!missing.empty()) rows.emplace_back("missing", fmt::format("{}", fmt::join(missing, ", ")));
   const bool has_data = std::ranges::none_of(missing, [](const std::string& part) { return part.starts_with("datasets."); });
   const std::unique_ptr<Dataset> dataset = has_data ? open_datasets(recipe) : nullptr;
+  Progress progress(output);
   if (dataset) rows.emplace_back("data", fmt::format("{} samples", format_count(dataset->size())));
-  if (dataset && !recipe.pack_sequences) {
-    const int64_t batch = recipe.training_args.per_device_train_batch_size, batches = (dataset->size() + batch - 1) / batch;
-    const StepPlan plan([batches](int64_t) { return batches; }, recipe.training_args.gradient_accumulation_steps, recipe.training_args);
+  if (dataset && (pretrained.tokenizer || !recipe.pack_sequences)) {
+    std::optional<SampleBuilder> builder;
+    if (recipe.pack_sequences)
+      builder.emplace(*dataset, *pretrained.tokenizer, prompt_options(recipe, *pretrained.model, *pretrained.tokenizer, today_iso_date()),
+                      recipe.loaders, std::nullopt);
+    const MicroBatchOrder order =
+        builder ? order_of_packs(recipe, *dataset, *builder, at::get_num_threads(), progress) : order_of_samples(recipe, *dataset);
+    rows.insert(rows.end(), order.description.begin(), order.description.end());
+    const StepPlan plan(order.batches_per_epoch, recipe.training_args.gradient_accumulation_steps, recipe.training_args);
     rows.emplace_back("steps", format_count(plan.total_steps()));
   }
-  Progress(output).header("what would be trained", rows);
+  progress.header("what would be trained", rows);
 }
 
 }  // namespace multimeditron

@@ -73,7 +73,7 @@ Classification ZeroShot::classify(const ClipModel& model, const Tokenizer& token
   };
   Quarantine unusable({}, 1);
   const int64_t batches = (images + size - 1) / size;
-  Loader loader(*images_, *images_, rows_of, 0, batches, loader_threads(arguments), 2, unusable);
+  Loader loader(*images_, *images_, {rows_of, 0, batches}, {loader_threads(arguments)}, unusable);
   Classification result(recipe_.zero_shot_classes);
   for (int64_t i = 0; i < batches; ++i) {
     const SampleBatch batch = loader.next();

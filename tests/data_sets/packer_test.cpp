@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <random>
 
 #include "data/sampler.h"
@@ -70,6 +71,22 @@ TEST(Packer, EveryRowIsInOnePackAndNoPackIsTooLong) {
   }
   EXPECT_TRUE(std::all_of(times.begin(), times.end(), [](int count) { return count == 1; }));
   EXPECT_GT(static_cast<double>(used) / static_cast<double>(max_length * static_cast<int64_t>(packs.size())), 0.97);
+}
+
+/// Lengths as conversations have them: log-normal, median 300, sigma 0.8, cut at 4096.
+std::vector<int64_t> natural_lengths(int64_t n) {
+  std::mt19937_64 random(7);
+  std::lognormal_distribution<double> length(std::log(300.0), 0.8);
+  std::vector<int64_t> lengths;
+  for (int64_t i = 0; i < n; ++i) lengths.push_back(std::clamp<int64_t>(std::llround(length(random)), 1, 4096));
+  return lengths;
+}
+
+TEST(Packer, FillsNinetyNinePercentOfTheSlots) {
+  for (const int64_t n : {5'000, 20'000, 60'000}) {
+    PackedSampler sampler(natural_lengths(n), 4096, 0, 42, 1);
+    EXPECT_GE(sampler.efficiency(0), 0.99) << n;
+  }
 }
 
 TEST(Packer, DealsRowsThatCannotBeUsedEvenlyOverThePacks) {

@@ -4,91 +4,20 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <fstream>
-#include <stdexcept>
-#include <thread>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
 #include "data/image_loader.h"
-#include "data/loader.h"
-#include "data/packer.h"
+#include "data_sets/sample_case.h"
 
-namespace multimeditron {
+namespace multimeditron::testing {
 namespace {
 
 namespace fs = std::filesystem;
-
-const fs::path kCase = fs::path(TEST_DATA) / "case_qwen3_clip";
-const char* const kToken = "<|reserved_special_token_0|>";
-
-fs::path scratch(const std::string& name) {
-  const fs::path folder = fs::path(testing::TempDir()) / ("sample_test_" + name);
-  fs::remove_all(folder);
-  fs::create_directories(folder);
-  return folder;
-}
-
-template <typename Body>
-std::string complaint(Body body) {
-  try {
-    body();
-  } catch (const UserError& error) {
-    return error.what();
-  }
-  return "no complaint";
-}
-
-/// What the model of the worked example brings: tokenizer, prompt options, processor.
-struct Parts {
-  Tokenizer tokenizer = Tokenizer::load(kCase / "llm/qwen3");
-  PromptOptions prompt;
-  ImageProcessor processor = ImageProcessor::load(kCase / "vision/clip");
-  Parts() {
-    prompt.attachment_token = kToken;
-    prompt.attachment_token_id = tokenizer.add_special_token(kToken);
-    prompt.embeddings_per_image = 9;
-    prompt.chat_format = find_chat_format(tokenizer, TokenizerType::kQwen3, prompt.label_mask, "");
-  }
-  SampleBuilder builder(const Dataset& dataset, const std::string& loader_type = "raw-image", const fs::path& base = {}) const {
-    return SampleBuilder(dataset, tokenizer, prompt, {{.loader_type = loader_type, .base_path = base.string()}}, processor);
-  }
-};
-
-const Parts& parts() {
-  static const Parts parts;
-  return parts;
-}
-
-/// Rows held in memory.
-class Rows : public Dataset {
- public:
-  explicit Rows(std::vector<Row> rows) : rows_(std::move(rows)) {}
-  int64_t size() const override { return static_cast<int64_t>(rows_.size()); }
-  Row row(int64_t index) const override { return rows_[static_cast<size_t>(index)]; }
-  std::string fingerprint() const override { return ""; }
-  std::string place(int64_t index) const override { return fmt::format("rows, row {}", index); }
-
- private:
-  std::vector<Row> rows_;
-};
-
-Row conversation(const std::string& question, std::vector<Attachment> modalities = {}) {
-  return {.text = {}, .conversations = {{"user", question}, {"assistant", "answer"}}, .modalities = std::move(modalities)};
-}
-
-Attachment image(const char* name = "000.png") {
-  return {.type = "image", .bytes = read_file(kCase / "data/jsonl/images" / name), .path = ""};
-}
-
-/// A row that fails: one image, no token.
-Row bad_row() {
-  return conversation("no token", {image()});
-}
 
 TEST(SampleBuilder, SamplesAreThoseOfTheWorkedExample) {
   const Json expected = read_json(kCase / "cases/qwen3_clip/expected.json");
@@ -167,14 +96,6 @@ TEST(SampleBuilder, BadSamplesNameRowAndReason) {
   EXPECT_NE(complaint([&] { narrow.build(2); }).find("longer than a pack"), std::string::npos);
 }
 
-TEST(SampleBuilder, LengthsAreTheSameOnAnyNumberOfThreads) {
-  const auto dataset = open_dataset(kCase / "data/arrow");
-  const SampleBuilder builder = parts().builder(*dataset);
-  const std::vector<int64_t> lengths = sample_lengths(builder, 1);
-  EXPECT_EQ(sample_lengths(builder, 3), lengths);
-  EXPECT_EQ(lengths[4], static_cast<int64_t>(builder.build(4).text.input_ids.size()));
-}
-
 TEST(ImageLoader, PathsDoNotLeaveTheirFolder) {
   const fs::path folder = scratch("paths");
   fs::create_directories(folder / "images/ct");
@@ -229,153 +150,5 @@ TEST(ImageLoader, KeysReachTheDecoder) {
   EXPECT_EQ(LoaderSpec().max_pixels, kMaxImagePixels);
 }
 
-/// Batches of `size` rows in order.
-std::function<std::vector<int64_t>(int64_t)> in_order(int64_t size, int64_t num_rows) {
-  return [=](int64_t batch) {
-    std::vector<int64_t> rows;
-    for (int64_t row = batch * size; row < std::min((batch + 1) * size, num_rows); ++row) rows.push_back(row);
-    return rows;
-  };
-}
-
-TEST(Loader, BatchesAreTheSameForAnyNumberOfThreads) {
-  const auto dataset = open_dataset(kCase / "data/arrow");
-  const SampleBuilder builder = parts().builder(*dataset);
-  std::vector<std::string> first;
-  for (const auto& [num_threads, prefetch] : {std::pair(0, 1), {1, 1}, {3, 2}, {5, 8}}) {
-    Quarantine quarantine({}, 0.01);
-    Loader loader(builder, *dataset, in_order(3, 20), 1, 7, num_threads, prefetch, quarantine);
-    std::vector<std::string> seen;
-    for (int64_t number = 1; number < 7; ++number) {
-      const SampleBatch batch = loader.next();
-      EXPECT_EQ(batch.number, number);
-      EXPECT_EQ(batch.bad_samples, 0);
-      EXPECT_EQ(batch.rows.size(), batch.samples.size());
-      for (size_t i = 0; i < batch.samples.size(); ++i) {
-        const Sample& sample = batch.samples[i];
-        EXPECT_EQ(sample.index, batch.rows[i]);
-        std::string content = sample.text.text;
-        for (const ImageInput& input : sample.images) content += sha256(std::as_bytes(std::span(input.pixel_values)));
-        seen.push_back(sha256(content));
-      }
-    }
-    EXPECT_GE(loader.waited_s(), 0.0);
-    if (first.empty()) first = seen;
-    EXPECT_EQ(seen, first) << num_threads << " threads";
-  }
-}
-
-TEST(Loader, LeavesBadSamplesOutAndWritesThemDown) {
-  std::vector<Row> rows(40, conversation("fine"));
-  for (const size_t bad : {5u, 6u, 17u}) rows[bad] = bad_row();
-  rows[17].conversations[0].content = "Mrs Secret, born 1930";
-  const Rows dataset(rows);
-  const SampleBuilder builder = parts().builder(dataset);
-  const fs::path file = scratch("quarantine") / "quarantine.jsonl";
-  Quarantine quarantine(file, 0.01);
-  Loader loader(builder, dataset, in_order(4, 40), 0, 10, 3, 4, quarantine);
-  int64_t bad = 0, good = 0;
-  for (int i = 0; i < 10; ++i) {
-    const SampleBatch batch = loader.next();
-    bad += batch.bad_samples;
-    good += static_cast<int64_t>(batch.samples.size());
-    EXPECT_EQ(batch.rows.size(), 4u);
-  }
-  EXPECT_EQ(bad, 3);
-  EXPECT_EQ(good, 37);
-  EXPECT_EQ(quarantine.count(), 3);
-  const std::string written = read_file(file);
-  EXPECT_EQ(written.find("Secret"), std::string::npos);
-  const Json line = Json::parse(written.substr(0, written.find('\n')));
-  EXPECT_EQ(line, (Json{{"row", 5},
-                        {"place", "rows, row 5"},
-                        {"error", "images and attachment tokens do not match: 1 in `modalities`, 0 in the text"}}));
-  EXPECT_EQ(std::count(written.begin(), written.end(), '\n'), 3);
-}
-
-TEST(Quarantine, CountsARowOnceHoweverOftenItIsMet) {
-  const fs::path file = scratch("quarantine-again") / "quarantine.jsonl";
-  Quarantine first(file, 0.01);
-  for (int epoch = 0; epoch < 30; ++epoch) {
-    first.seen(20);
-    first.add(3, "file, row 3", "reason");
-  }
-  EXPECT_EQ(first.count(), 1);
-  EXPECT_EQ(first.last_error(), "file, row 3: reason");
-  const Quarantine::Position position = first.position();
-  Quarantine resumed(file, 0.01);
-  resumed.restore(position);
-  resumed.add(3, "file, row 3", "reason");
-  resumed.add(4, "file, row 4", "reason");
-  EXPECT_EQ(resumed.count(), 2);
-  const std::string written = read_file(file);
-  EXPECT_EQ(std::count(written.begin(), written.end(), '\n'), 2);
-}
-
-TEST(Quarantine, EndsTheRunPastTenAndPastTheShare) {
-  Quarantine few({}, 0.01);
-  few.seen(20);
-  for (int i = 0; i < 10; ++i) few.add(i, "file, row", "reason");
-  const std::string text = complaint([&] { few.add(10, "file, row 10", "reason"); });
-  EXPECT_NE(text.find("11 of 20"), std::string::npos) << text;
-  EXPECT_NE(text.find("max_bad_samples"), std::string::npos) << text;
-
-  Quarantine many({}, 0.01);
-  many.seen(2000);
-  for (int i = 0; i < 20; ++i) EXPECT_NO_THROW(many.add(i, "file, row", "reason"));
-  EXPECT_THROW(many.add(20, "file, row", "reason"), UserError);
-}
-
-TEST(Loader, TooManyBadSamplesEndTheRunAtTheSameBatchForAnyNumberOfThreads) {
-  const Rows dataset(std::vector<Row>(60, bad_row()));
-  const SampleBuilder builder = parts().builder(dataset);
-  for (const int num_threads : {0, 1, 4}) {
-    Quarantine quarantine({}, 0.5);
-    Loader loader(builder, dataset, in_order(4, 60), 0, 15, num_threads, 3, quarantine);
-    EXPECT_NO_THROW(loader.next());
-    EXPECT_NO_THROW(loader.next());
-    EXPECT_THROW(loader.next(), UserError);
-  }
-}
-
-/// Throws what is not a user's mistake at one row.
-class Faulty : public Rows {
- public:
-  using Rows::Rows;
-  Row row(int64_t index) const override {
-    if (index == 9) throw std::runtime_error("a fault");
-    return Rows::row(index);
-  }
-};
-
-TEST(Loader, FaultsArriveInOrder) {
-  const Faulty dataset(std::vector<Row>(20, conversation("fine")));
-  const SampleBuilder builder = parts().builder(dataset);
-  Quarantine quarantine({}, 0.01);
-  Loader loader(builder, dataset, in_order(4, 20), 0, 5, 4, 5, quarantine);
-  EXPECT_EQ(loader.next().samples.size(), 4u);
-  EXPECT_EQ(loader.next().samples.size(), 4u);
-  EXPECT_THROW(loader.next(), std::runtime_error);
-}
-
-TEST(Loader, AsksForRowsInOrderFromTheCallersThread) {
-  const Rows dataset(std::vector<Row>(40, conversation("fine")));
-  const SampleBuilder builder = parts().builder(dataset);
-  Quarantine quarantine({}, 0.01);
-  const auto caller = std::this_thread::get_id();
-  int64_t asked = 0;
-  const auto rows_of = [&](int64_t batch) {
-    EXPECT_EQ(std::this_thread::get_id(), caller);
-    EXPECT_EQ(batch, asked++);
-    return std::vector<int64_t>{batch};
-  };
-  {
-    Loader loader(builder, dataset, rows_of, 0, 40, 3, 4, quarantine);
-    for (int i = 0; i < 20; ++i) EXPECT_EQ(loader.next().rows[0], i);
-  }
-  // Not far ahead, and the rest is dropped with the loader.
-  EXPECT_LE(asked, 20 + 4);
-}
-
 }  // namespace
-}  // namespace multimeditron
+}  // namespace multimeditron::testing

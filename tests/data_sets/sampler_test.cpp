@@ -8,6 +8,7 @@
 
 #include "base/hash.h"
 #include "base/json.h"
+#include "data/packer.h"
 
 namespace multimeditron {
 namespace {
@@ -45,6 +46,26 @@ TEST(Sampler, OrderAndBatchesAreThoseOfTheWorkedExample) {
       const auto number = static_cast<int64_t>(i);
       EXPECT_EQ(sampler.batch(number / per_epoch, number % per_epoch), trajectory["batches"][i].get<std::vector<int64_t>>());
     }
+  }
+}
+
+TEST(Sampler, PositionsOfAnEpochMayBeOtherRows) {
+  // Row 0 counts three times, of rows 1 and 2 one an epoch.
+  const auto row_of = [](int64_t epoch, int64_t position) { return position < 3 ? 0 : 1 + epoch % 2; };
+  Sampler sampler(4, 3, 7, 2, row_of), plain(4, 3, 7, 2);
+  PackedSampler packed({10, 20, 30}, 64, Sampler(4, 3, 7, 2, row_of), 7, 1);
+  for (const int64_t epoch : {0, 1}) {
+    std::vector<int64_t> expected = plain.epoch_rows(epoch);
+    for (int64_t& row : expected) row = row_of(epoch, row);
+    EXPECT_EQ(sampler.epoch_rows(epoch), expected);
+    std::vector<int64_t> rows;
+    for (int64_t i = 0; i < packed.batches_per_epoch(epoch); ++i) {
+      const auto batch = packed.batch(epoch, i);
+      rows.insert(rows.end(), batch.begin(), batch.end());
+    }
+    std::sort(rows.begin(), rows.end());
+    EXPECT_EQ(rows, (std::vector<int64_t>{0, 0, 0, 1 + epoch % 2}));
+    EXPECT_DOUBLE_EQ(packed.efficiency(epoch), (30 + (epoch == 0 ? 20 : 30)) / 64.0);
   }
 }
 

@@ -44,6 +44,17 @@ TEST_F(Inspect, ShowsWhatIsTrainedWithoutColours) {
                             "<|im_end|>\n\xe2\x9f\xa6<|im_start|>assistant\xe2\x8f\x8e\n", "not trained"});
 }
 
+TEST_F(Inspect, SaysThatARowWithoutAnAnswerIsABadSampleForTraining) {
+  const TemporaryFolder folder;
+  std::ofstream(folder / "rows.jsonl") << R"({"conversations": [{"role": "user", "content": "nobody answers"}]})" << "\n";
+  const std::string data = "datasets.0.packed_path=" + (folder / "rows.jsonl").string();
+  const auto shown = inspect({"--config", recipe, "--index", "0", data});
+  EXPECT_EQ(shown.code, 0) << shown.err;
+  expect_parts(shown.out, {"0 trained", "a bad sample for training: the conversation has no assistant turn"});
+  const auto json = inspect({"--config", recipe, "--index", "0", "--json", data});
+  EXPECT_EQ(lines_of(json.out).at(0).at("bad_sample"), "the conversation has no assistant turn");
+}
+
 TEST_F(Inspect, TextNeedsNoWeights) {
   // The same folder without a single weight.
   const TemporaryFolder folder;

@@ -23,6 +23,7 @@ StepRecord step_record(int64_t step) {
   record.tokens = 100;
   record.samples = 4;
   record.seconds = 0.125;
+  record.data_wait_s = 0.0625;
   return record;
 }
 
@@ -41,7 +42,7 @@ TEST_F(Metrics, ALineAStepWithTheFieldsThatOthersRead) {
   metrics.step(step_record(1));
   EXPECT_EQ(read_file(file_),
             "{\"step\":1,\"epoch\":0.5,\"loss\":1.25,\"grad_norm\":2.0,\"learning_rate\":0.0001,\"tokens\":100,\"samples\":4,\"seconds\":0."
-            "125}\n");
+            "125,\"data_wait_s\":0.0625}\n");
   EXPECT_EQ(metrics.size_bytes(), static_cast<int64_t>(read_file(file_).size()));
   EXPECT_NO_THROW(metrics.sync());
 }
