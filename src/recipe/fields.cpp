@@ -197,7 +197,8 @@ const Table<DatasetSpec>& table() {
           field("packed_path", &S::packed_path, "Folder, file, glob or hub id"),
           field("weight", &S::weight,
                 "How often an epoch takes this data set's rows: 2 takes each twice, 0.5 a drawn half, the next epoch the other")
-              .above(0),
+              .above(0)
+              .at_most(1000),
           field("max_samples", &S::max_samples, "Take at most so many samples").at_least(1),
       }};
   return fields;

@@ -20,6 +20,13 @@
 namespace multimeditron {
 namespace {
 
+/// "1,200 samples", with weights of data sets "900 samples an epoch, of 1,200".
+std::string count_samples(const Dataset& dataset) {
+  const int64_t taken = dataset.rows_per_epoch(), all = dataset.size();
+  return taken == all ? fmt::format("{} samples", format_count(all))
+                      : fmt::format("{} samples an epoch, of {}", format_count(taken), format_count(all));
+}
+
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
@@ -204,8 +211,8 @@ ExpertPasses Trainer::expert_passes() const {
 void Trainer::show_header() {
   const ModelSize size = measure(*pretrained_.model);
   std::vector<std::pair<std::string, std::string>> rows = describe(recipe_, *pretrained_.model, size);
-  std::string data = fmt::format("{} samples in {} data set{}", format_count(dataset_->size()), recipe_.datasets.size(),
-                                 recipe_.datasets.size() == 1 ? "" : "s");
+  std::string data =
+      fmt::format("{} in {} data set{}", count_samples(*dataset_), recipe_.datasets.size(), recipe_.datasets.size() == 1 ? "" : "s");
   rows.emplace_back("data", data);
   rows.insert(rows.end(), order_.description.begin(), order_.description.end());
   rows.emplace_back("steps", fmt::format("{}{} micro-batch{} of {} a step",
@@ -273,7 +280,7 @@ void print_plan(const Recipe& recipe, OutputMode output) {
   const bool has_data = std::ranges::none_of(missing, [](const std::string& part) { return part.starts_with("datasets."); });
   const std::unique_ptr<Dataset> dataset = has_data ? open_datasets(recipe) : nullptr;
   Progress progress(output);
-  if (dataset) rows.emplace_back("data", fmt::format("{} samples", format_count(dataset->size())));
+  if (dataset) rows.emplace_back("data", count_samples(*dataset));
   if (dataset && (pretrained.tokenizer || !recipe.pack_sequences)) {
     std::optional<SampleBuilder> builder;
     if (recipe.pack_sequences)

@@ -14,6 +14,7 @@
 #include "data/combined.h"
 #include "data/csv.h"
 #include "data/image_loader.h"
+#include "data/sampler.h"
 #include "data_sets/row_json.h"
 
 namespace multimeditron {
@@ -229,6 +230,20 @@ TEST(Weights, OrderIsAFunctionOfSeedAndEpoch) {
   // Weight 1 draws nothing: runs are as they were without weights.
   const auto plain = weighted({{5, 1.0}, {3, 1.0}}, 1);
   EXPECT_EQ(epoch_of(*plain, 2), (std::vector<int64_t>{0, 1, 2, 3, 4, 5, 6, 7}));
+}
+
+TEST(Weights, TheSamplerTakesThemInEachEpoch) {
+  const auto dataset = weighted({{6, 2.0}, {10, 0.5}}, 3);
+  Sampler sampler(dataset->rows_per_epoch(), 3, 42, 4,
+                  [&](int64_t epoch, int64_t position) { return dataset->row_of_epoch(epoch, position); });
+  ASSERT_EQ(sampler.batches_per_epoch(), 5);
+  std::vector<int64_t> taken(16);
+  for (int64_t epoch = 0; epoch < 2; ++epoch) {
+    for (int64_t i = 0; i < 5; ++i) {
+      for (const int64_t row : sampler.batch(epoch, i)) ++taken[static_cast<size_t>(row)];
+    }
+  }
+  for (size_t row = 0; row < 16; ++row) EXPECT_EQ(taken[row], row < 6 ? 4 : 1) << row;
 }
 
 TEST(Roles, AMisspeltOneIsToldOnceADataSet) {
