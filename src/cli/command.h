@@ -122,6 +122,35 @@ struct ReportCommand {
   std::filesystem::path output;  ///< empty: report.html in the first run's folder
 };
 
+/// `check PATH...`: recipes without mistakes, and data sets.
+struct CheckCommand {
+  struct CheckedRecipe {
+    std::variant<Recipe, ExpertRecipe, GateRecipe> recipe;
+    std::vector<std::string> missing;  ///< as recipe/missing.h says it
+  };
+  std::vector<CheckedRecipe> recipes;
+  std::vector<std::string> data_sets, tests;  ///< folders, files, patterns, hub ids
+
+  // How data sets that are given themselves will be used; recipes say it for their own.
+  std::string tokenizer;                                          ///< folder or hub id; empty: tokens are not counted
+  std::optional<TokenizerType> tokenizer_type;                    ///< not set: found from the tokenizer
+  std::string attachment_token = "<|reserved_special_token_0|>";  ///< of the first recipe where there is one
+  LabelMask label_mask = LabelMask::kOriginal;
+  int64_t embeddings_per_image = 1;
+  std::optional<int64_t> max_sequence_length, max_length;
+  std::string base_path;  ///< images' paths are relative to it; empty: to the data set
+  double max_bad_samples = 0.01;
+
+  std::optional<int64_t> limit;  ///< so many rows of each data set
+  int64_t seed = 0;
+  int threads = 1;
+  bool strict = false;         ///< test data in training ends with code 2
+  std::filesystem::path html;  ///< the page; empty: none
+  std::filesystem::path json_file;
+  bool has_images = true, has_samples = false;  ///< on the page
+  OutputMode mode = OutputMode::kNormal;
+};
+
 /// `demo [--output DIR] [--seed N] [--quick] [--recipe NAME]`
 struct DemoCommand {
   std::string recipe;  ///< of the cookbook, "moe/attn/pep"; empty: one CLIP and a Qwen3 type
@@ -141,6 +170,6 @@ struct PreprocessCommand {
 };
 
 using Command = std::variant<TrainCommand, TrainExpertCommand, TrainGateCommand, InspectCommand, GenerateCommand, EvaluateCommand,
-                             ReportCommand, DemoCommand, PreprocessCommand>;
+                             ReportCommand, CheckCommand, DemoCommand, PreprocessCommand>;
 
 }  // namespace multimeditron

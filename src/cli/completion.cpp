@@ -11,7 +11,7 @@ namespace multimeditron {
 namespace {
 
 /// What may follow an option.
-enum class Value { kNone, kRecipe, kFile, kFolder, kChoice, kOther };
+enum class Value { kNone, kRecipe, kFile, kFolder, kPath, kChoice, kOther };
 
 struct OptionInfo {
   std::string name;  ///< with its dashes; empty: a positional
@@ -43,6 +43,7 @@ Value value_of(const CLI::Option& option) {
   if (option.get_expected_max() == 0) return Value::kNone;
   if (type == "RECIPE") return Value::kRecipe;
   if (type == "FILE") return Value::kFile;
+  if (type == "PATH") return Value::kPath;
   if (type == "FOLDER" || type == "CKPT") return Value::kFolder;
   return type.find('|') != std::string::npos ? Value::kChoice : Value::kOther;
 }
@@ -65,7 +66,7 @@ std::vector<SubcommandInfo> describe() {
 }
 
 std::string bash(const std::vector<SubcommandInfo>& subcommands) {
-  std::vector<std::string> names, option_cases, recipe, file, folder, other, recipe_subcommands;
+  std::vector<std::string> names, option_cases, recipe, file, folder, other, recipe_subcommands, path_subcommands;
   std::string choice_cases;
   for (const SubcommandInfo& each : subcommands) {
     names.push_back(each.name);
@@ -75,11 +76,12 @@ std::string bash(const std::vector<SubcommandInfo>& subcommands) {
         if (option.value == Value::kRecipe && (recipe_subcommands.empty() || recipe_subcommands.back() != each.name))
           recipe_subcommands.push_back(each.name);
       }
+      if (option.name.empty() && option.value == Value::kPath) path_subcommands.push_back(each.name);
       if (option.name.empty()) continue;
       options.push_back(option.name);
       const std::string pattern = each.name + "," + option.name;
       if (option.value == Value::kRecipe) recipe.push_back(pattern);
-      if (option.value == Value::kFile) file.push_back(pattern);
+      if (option.value == Value::kFile || option.value == Value::kPath) file.push_back(pattern);
       if (option.value == Value::kFolder) folder.push_back(pattern);
       if (option.value == Value::kOther) other.push_back(pattern);
       if (option.value == Value::kChoice)
@@ -113,13 +115,14 @@ std::string bash(const std::vector<SubcommandInfo>& subcommands) {
   script += "  if [[ $current == -* ]]; then COMPREPLY=($(compgen -W \"$words\" -- \"$current\")); return; fi\n";
   script += fmt::format(
       "  case $subcommand in\n"
+      "    {}) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- \"$current\")) ;;\n"
       "    {}) _multimeditron_recipes \"$current\" ;;\n"
       "    help) COMPREPLY=($(compgen -W '{}' -- \"$current\")) ;;\n"
       "    completion) COMPREPLY=($(compgen -W 'bash zsh fish' -- \"$current\")) ;;\n"
       "  esac\n"
       "}}\n"
       "complete -F _multimeditron multimeditron\n",
-      fmt::join(recipe_subcommands, "|"), fmt::join(names, " "));
+      fmt::join(path_subcommands, "|"), fmt::join(recipe_subcommands, "|"), fmt::join(names, " "));
   return script;
 }
 
@@ -145,6 +148,7 @@ std::string zsh(const std::vector<SubcommandInfo>& subcommands) {
       case Value::kRecipe:
         return ":recipe:_files -g \"*.(yaml|yml)\"";
       case Value::kFile:
+      case Value::kPath:
         return ":file:_files";
       case Value::kFolder:
         return ":folder:_files -/";
@@ -180,7 +184,7 @@ std::string zsh(const std::vector<SubcommandInfo>& subcommands) {
                                      }(),
                                      " ")) +
                ")'";
-    if (each.name == "check") cases += " \\\n      '1:recipe:_files -g \"*.(yaml|yml)\"'";
+    if (each.name == "check") cases += " \\\n      '*:recipe or data set:_files'";
     cases += " ;;\n";
   }
   script +=
@@ -212,13 +216,13 @@ std::string fish(const std::vector<SubcommandInfo>& subcommands) {
       if (option.name.empty()) continue;
       std::string value;
       if (option.value == Value::kRecipe) value = fmt::format(" -x -a '{}'", recipes);
-      if (option.value == Value::kFile) value = " -r -F";
+      if (option.value == Value::kFile || option.value == Value::kPath) value = " -r -F";
       if (option.value == Value::kFolder) value = " -x -a '(__fish_complete_directories)'";
       if (option.value == Value::kChoice) value = fmt::format(" -x -a '{}'", fmt::join(option.choices, " "));
       if (option.value == Value::kOther) value = " -x";
       script += fmt::format("{} -l {}{} -d '{}'\n", here, option.name.substr(2), value, quoted(option.description, ""));
     }
-    if (each.name == "check") script += fmt::format("{} -a '{}'\n", here, recipes);
+    if (each.name == "check") script += here + " -F\n";
     if (each.name == "completion") script += here + " -a 'bash zsh fish'\n";
   }
   return script;

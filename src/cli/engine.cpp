@@ -44,6 +44,11 @@ int run(const PreprocessCommand& command) {
   return run_preprocess(command);
 }
 
+int run(const CheckCommand& command) {
+  if (command.mode == OutputMode::kQuiet) set_log_level(LogLevel::kQuiet);
+  return run_check(command);
+}
+
 int run(const DemoCommand& command) {
   if (command.mode == OutputMode::kQuiet) set_log_level(LogLevel::kQuiet);
   return run_demo(command);

@@ -13,6 +13,7 @@ int run_generate(const GenerateCommand& command);
 int run_evaluate(const EvaluateCommand& command);
 int run_report(const ReportCommand& command);
 int run_preprocess(const PreprocessCommand& command);
+int run_check(const CheckCommand& command);
 int run_demo(const DemoCommand& command);
 
 }  // namespace multimeditron

@@ -130,7 +130,7 @@ BatchPointer read_again(const ArrowFile& file, int64_t place, BoundedPool& pool)
   return value_or_throw(arrow::ipc::ReadRecordBatch(*message, file.schema, &no_dictionaries, options_of(pool)), "");
 }
 
-class ArrowDataset : public Dataset {
+class ArrowDataset : public Dataset, public HasColumns {
  public:
   ArrowDataset(const std::vector<std::filesystem::path>& paths, std::filesystem::path folder, const std::string& declared_fingerprint)
       : paths_(paths), folder_(std::move(folder)), fingerprint_(declared_fingerprint + fingerprint_of_files(paths)), files_(paths.size()) {
@@ -150,6 +150,7 @@ class ArrowDataset : public Dataset {
   int64_t size() const override { return batch_index_.size(); }
   std::string fingerprint() const override { return fingerprint_; }
   std::filesystem::path folder(int64_t) const override { return folder_; }
+  std::vector<Column> columns() const override { return columns_of(*files_.front().schema); }
 
   std::string place(int64_t index) const override {
     const auto [file, row] = file_index_.find(index);

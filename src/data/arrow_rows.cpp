@@ -231,6 +231,12 @@ void check_row_schema(const arrow::Schema& schema, const std::string& file) {
                    .fix = "rename or convert the columns"});
 }
 
+std::vector<Column> columns_of(const arrow::Schema& schema) {
+  std::vector<Column> columns;
+  for (const auto& field : schema.fields()) columns.push_back({field->name(), field->type()->ToString(), is_row_column(field->name())});
+  return columns;
+}
+
 ArrowRows::ArrowRows(const arrow::RecordBatch& batch)
     : size_(batch.num_rows()),
       conversations_(batch.GetColumnByName("conversations")),

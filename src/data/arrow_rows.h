@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "data/columns.h"
 #include "data/dataset.h"
 
 namespace multimeditron {
@@ -17,6 +18,9 @@ void check_row_schema(const arrow::Schema& schema, const std::string& file);
 
 /// Whether ArrowRows reads this column of a checked schema.
 bool is_row_column(const std::string& name);
+
+/// The columns of a schema.
+std::vector<Column> columns_of(const arrow::Schema& schema);
 
 /// Reads rows out of one record batch whose schema has been checked. Strings and images are copied only for the row that is asked for.
 /// Every offset is checked, so that a damaged file gives an error and not a crash. Const calls are thread-safe.

@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/suggest.h"
+#include "data/columns.h"
 #include "data/row_index.h"
 
 namespace multimeditron {
@@ -24,7 +25,7 @@ uint64_t mix(uint64_t seed, uint64_t number) {
   return z ^ (z >> 31);
 }
 
-class FirstRows : public Dataset {
+class FirstRows : public Dataset, public HasColumns {
  public:
   FirstRows(std::unique_ptr<Dataset> dataset, int64_t size) : dataset_(std::move(dataset)), size_(size) {}
   int64_t size() const override { return size_; }
@@ -34,13 +35,14 @@ class FirstRows : public Dataset {
   std::string fingerprint() const override { return fmt::format("{}[:{}]", dataset_->fingerprint(), size_); }
   std::string place(int64_t index) const override { return dataset_->place(index); }
   std::filesystem::path folder(int64_t index) const override { return dataset_->folder(index); }
+  std::vector<Column> columns() const override { return columns_of(*dataset_); }
 
  private:
   std::unique_ptr<Dataset> dataset_;
   int64_t size_;
 };
 
-class SelectedRows : public Dataset {
+class SelectedRows : public Dataset, public HasColumns {
  public:
   SelectedRows(std::unique_ptr<Dataset> dataset, std::vector<int64_t> rows) : dataset_(std::move(dataset)), rows_(std::move(rows)) {
     fingerprint_ = dataset_->fingerprint() + sha256(std::as_bytes(std::span(rows_)));
@@ -57,6 +59,7 @@ class SelectedRows : public Dataset {
   std::string fingerprint() const override { return fingerprint_; }
   std::string place(int64_t index) const override { return dataset_->place(at(index)); }
   std::filesystem::path folder(int64_t index) const override { return dataset_->folder(at(index)); }
+  std::vector<Column> columns() const override { return columns_of(*dataset_); }
 
  private:
   int64_t at(int64_t index) const { return rows_[static_cast<size_t>(index)]; }
@@ -137,7 +140,7 @@ const std::vector<std::string>& known_roles() {
   return roles;
 }
 
-class WithRoleWarning : public Dataset {
+class WithRoleWarning : public Dataset, public HasColumns {
  public:
   explicit WithRoleWarning(std::unique_ptr<Dataset> dataset) : dataset_(std::move(dataset)) {}
   int64_t size() const override { return dataset_->size(); }
@@ -147,6 +150,7 @@ class WithRoleWarning : public Dataset {
   std::string fingerprint() const override { return dataset_->fingerprint(); }
   std::string place(int64_t index) const override { return dataset_->place(index); }
   std::filesystem::path folder(int64_t index) const override { return dataset_->folder(index); }
+  std::vector<Column> columns() const override { return columns_of(*dataset_); }
 
  private:
   Row looked_at(Row row, int64_t index) const {

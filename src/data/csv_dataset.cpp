@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "data/columns.h"
 #include "data/csv.h"
 #include "data/formats.h"
 #include "data/json_rows.h"
@@ -85,7 +86,7 @@ Json object_of(const std::vector<std::string>& header, const std::vector<std::st
   return object;
 }
 
-class CsvDataset : public Dataset {
+class CsvDataset : public Dataset, public HasColumns {
  public:
   CsvDataset(const std::vector<std::filesystem::path>& paths, std::filesystem::path folder)
       : folder_(std::move(folder)), fingerprint_(fingerprint_of_files(paths)) {
@@ -96,6 +97,12 @@ class CsvDataset : public Dataset {
   int64_t size() const override { return index_.size(); }
   std::string fingerprint() const override { return fingerprint_; }
   std::filesystem::path folder(int64_t) const override { return folder_; }
+
+  std::vector<Column> columns() const override {
+    std::vector<Column> columns;
+    for (const std::string& name : files_.front().header) columns.push_back({name, "text", is_json_row_key(name)});
+    return columns;
+  }
 
   std::string place(int64_t index) const override {
     const auto [file, row] = index_.find(index);

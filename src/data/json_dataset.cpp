@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "data/arrow_rows.h"
+#include "data/columns.h"
 #include "data/formats.h"
 #include "data/json_rows.h"
 #include "data/row_index.h"
@@ -103,7 +104,7 @@ class TextFile {
   std::unique_ptr<std::string> unpacked_;  // where rows point stays where it is
 };
 
-class JsonDataset : public Dataset {
+class JsonDataset : public Dataset, public HasColumns {
  private:
   template <typename Parse>
   auto at_place(int64_t index, Parse parse) const {
@@ -134,6 +135,20 @@ class JsonDataset : public Dataset {
   int64_t size() const override { return index_.size(); }
   std::string fingerprint() const override { return fingerprint_; }
   std::filesystem::path folder(int64_t) const override { return folder_; }
+
+  std::vector<Column> columns() const override {
+    constexpr size_t kRows = 100;
+    std::vector<Column> columns;
+    for (size_t i = 0; i < std::min(kRows, rows_.size()); ++i) {
+      const Json row = Json::parse(rows_[i], nullptr, /*allow_exceptions=*/false);
+      if (!row.is_object()) continue;
+      for (const auto& [key, value] : row.items()) {
+        const bool is_known = std::any_of(columns.begin(), columns.end(), [&](const Column& each) { return each.name == key; });
+        if (!is_known && !value.is_null()) columns.push_back({key, value.type_name(), is_json_row_key(key)});
+      }
+    }
+    return columns;
+  }
 
   std::string place(int64_t index) const override {
     const auto [file, row] = index_.find(index);

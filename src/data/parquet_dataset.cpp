@@ -22,6 +22,7 @@ struct ParquetFile {
   std::shared_ptr<arrow::io::MemoryMappedFile> mapping;
   std::shared_ptr<parquet::FileMetaData> metadata;
   std::vector<int> columns;  // the leaves that a row needs
+  std::vector<Column> all_columns;
   int64_t size_bytes = 0;
 };
 
@@ -53,6 +54,7 @@ ParquetFile open_file(const std::filesystem::path& path) {
       throw UserError("cannot read a Parquet file", {.where = file.name, .found = status.message(), .fix = "copy or make the file again"});
     }
     check_row_schema(*schema, file.name);
+    file.all_columns = columns_of(*schema);
     for (int i = 0; i < file.metadata->num_columns(); ++i) {
       const std::string root = file.metadata->schema()->Column(i)->path()->ToDotVector()[0];
       if (is_row_column(root)) file.columns.push_back(i);
@@ -64,7 +66,7 @@ ParquetFile open_file(const std::filesystem::path& path) {
 // What a damaged file says may be anything; sums of these stay in range.
 constexpr int64_t kMostRowsOfGroup = int64_t{1} << 40, kMostBytesOfGroup = int64_t{1} << 40;
 
-class ParquetDataset : public Dataset {
+class ParquetDataset : public Dataset, public HasColumns {
  public:
   ParquetDataset(const std::vector<std::filesystem::path>& paths, std::filesystem::path folder)
       : folder_(std::move(folder)), fingerprint_(fingerprint_of_files(paths)) {
@@ -95,6 +97,7 @@ class ParquetDataset : public Dataset {
   int64_t size() const override { return group_index_.size(); }
   std::string fingerprint() const override { return fingerprint_; }
   std::filesystem::path folder(int64_t) const override { return folder_; }
+  std::vector<Column> columns() const override { return files_.front().all_columns; }
 
   std::string place(int64_t index) const override {
     const auto [file, row] = file_index_.find(index);

@@ -60,4 +60,14 @@ std::string render_samples_page(const Json& data) {
   });
 }
 
+std::string render_check_page(const Json& data, const Json& images) {
+  return fill(kCheckHtml, [&](std::string_view name) -> std::string {
+    if (name == "page.css") return std::string(kPageCss);
+    if (name == "check.css") return std::string(kCheckCss);
+    if (name == "common.js") return std::string(kCommonJs);
+    if (name == "check.js") return std::string(kCheckJs);
+    return script_json(name == "data" ? data : images);
+  });
+}
+
 }  // namespace multimeditron

@@ -22,6 +22,7 @@ TEST(Completion, BashOffersSubcommandsOptionsChoicesAndRecipes) {
   EXPECT_EQ(complete(folder.path(), "inspect --gra"), "--gradients\n");
   EXPECT_EQ(complete(folder.path(), "train --config ''"), "a recipe.yaml\nb.yml\nrecipes\n");
   EXPECT_EQ(complete(folder.path(), "check b"), "b.yml\n");
+  EXPECT_EQ(complete(folder.path(), "check --test no"), "notes.txt\n");
   EXPECT_EQ(complete(folder.path(), "generate --dtype ''"), "auto\nbf16\nfp32\n");
   EXPECT_EQ(complete(folder.path(), "generate --image no"), "notes.txt\n");
   EXPECT_EQ(complete(folder.path(), "generate --model re"), "recipes\n");

@@ -138,7 +138,7 @@ TEST(Front, OptionsAreCheckedBeforeTheEngineIsOpened) {
        "error: `--dtype` has no choice of this name\n  found: `fp16`\n  fix:   did you mean `bf16`? one of: auto, bf16, fp32\n"},
       {{"evaluate", "--model", "m", "--quiet", "--json"}, "error: `--quiet` and `--json` exclude each other\n  fix:   keep one of them\n"},
       {{"demo", "--seed", "-2"}, "error: `--seed` is out of range\n  found: -2\n  fix:   choose 0 or more\n"},
-      {{"check"}, "error: `RECIPE` is missing\n  fix:   multimeditron check recipe.yaml\n"},
+      {{"check"}, "error: `PATH` is missing\n  fix:   multimeditron check recipe.yaml, or the folder or file of a data set\n"},
       {{"completion", "csh"},
        "error: `SHELL` has no choice of this name\n  found: `csh`\n  fix:   did you mean `zsh`? one of: bash, zsh, fish\n"},
   };

@@ -22,7 +22,8 @@ ARROWS = {
     "generation": {"base", "recipe", "text", "image", "data", "checkpoint", "tracking", "models", "training"},
     "evaluation": {"base", "recipe", "text", "image", "data", "checkpoint", "tracking", "models", "training", "generation"},
     "report": {"base", "image"},
-    "cli": {"base", "recipe", "text", "image", "data", "checkpoint", "tracking", "models", "training", "generation", "evaluation", "report"},
+    "doctor": {"base", "recipe", "text", "image", "data", "report"},
+    "cli": {"base", "recipe", "text", "image", "data", "checkpoint", "tracking", "models", "training", "generation", "evaluation", "report", "doctor"},
 }
 # LibTorch costs 0.3 s to load and seconds to compile: these see it, and of cli/ only the engine.
 SEES_LIBTORCH = {"models", "training", "generation", "evaluation"}

@@ -5,62 +5,8 @@
 
 const data = JSON.parse(document.getElementById("report-data").textContent);
 const images = JSON.parse(document.getElementById("report-images").textContent);
-const main = document.getElementById("main");
-
-// ---- Numbers as people read them
-
-function short(value) {
-  if (!isNumber(value)) return "–";
-  const size = Math.abs(value);
-  if (size !== 0 && (size < 1e-3 || size >= 1e5)) return value.toExponential(2);
-  return String(Number(value.toPrecision(4)));
-}
-
-function duration(seconds) {
-  if (!isNumber(seconds)) return "–";
-  if (seconds < 59.95) return seconds.toFixed(1) + NBSP + "s";
-  const whole = Math.round(seconds);
-  if (whole < 3600) return Math.floor(whole / 60) + NBSP + "min" + NBSP + String(whole % 60).padStart(2, "0") + NBSP + "s";
-  const minutes = Math.round(seconds / 60);
-  return Math.floor(minutes / 60) + NBSP + "h" + NBSP + String(minutes % 60).padStart(2, "0") + NBSP + "min";
-}
-
-function bytes(value) {
-  if (!isNumber(value)) return "–";
-  const units = ["B", "kB", "MB", "GB", "TB"];
-  let unit = 0;
-  while (value >= 999.5 && unit + 1 < units.length) { value /= 1000; ++unit; }
-  return (unit === 0 ? value : value.toFixed(value < 99.95 ? 1 : 0)) + NBSP + units[unit];
-}
-
-function day(iso) {
-  const [year, month, date] = iso.split("-").map(Number);
-  const names = "January February March April May June July August September October November December".split(" ");
-  return date + " " + names[month - 1] + " " + year;
-}
 
 const interval = (score) => score && Array.isArray(score.ci95) ? percent(score.ci95[0]) + "–" + percent(score.ci95[1]) : "";
-
-// ---- Sections
-
-const sections = [];
-
-function section(id, title, ...children) {
-  const node = el("section", {id, "aria-labelledby": id + "-title"}, el("h2", {id: id + "-title"}, title), children);
-  main.append(node);
-  sections.push({id, title, node});
-  return node;
-}
-
-/** Draws a part of the page. Where that fails, a note stands in its place and the other parts are drawn all the same. */
-function guarded(what, place, draw) {
-  try {
-    draw();
-  } catch (error) {
-    console.error(error);
-    place.append(el("p", {class: "note", role: "alert"}, "Could not be drawn: " + what + " (" + error.message + ")."));
-  }
-}
 
 // ---- What the page tells first
 
@@ -123,10 +69,6 @@ function phases() {
       wait: 100 * wait / (end.seconds || busy), flops: 100 * phase.flop_share,
     };
   });
-}
-
-function fact(label, value, detail) {
-  return el("div", null, el("dt", null, label), el("dd", null, value, detail ? el("small", null, " ", detail) : null));
 }
 
 function drawHead() {
@@ -749,19 +691,6 @@ function drawRecipes() {
 }
 
 // ---- The whole
-
-function drawNav() {
-  const nav = document.getElementById("nav");
-  const links = new Map(sections.map(({id, title}) => [id, el("a", {href: "#" + id}, title)]));
-  nav.append(...links.values());
-  const mark = () => {
-    let current = null;
-    for (const {id, node} of sections) if (node.getBoundingClientRect().top < innerHeight / 3) current = id;
-    for (const [id, link] of links) id === current ? link.setAttribute("aria-current", "true") : link.removeAttribute("aria-current");
-  };
-  addEventListener("scroll", mark, {passive: true});
-  mark();
-}
 
 main.replaceChildren();
 for (const [what, draw] of Object.entries({"the head": drawHead, "accuracy": drawAccuracy, "samples": drawSamples, "attention": drawAttention,

@@ -3,7 +3,6 @@
 "use strict";
 
 const data = JSON.parse(document.getElementById("samples-data").textContent);
-const main = document.getElementById("main");
 const status = document.getElementById("token");
 
 const share = (part, whole) => whole > 0 ? " (" + Math.round(100 * part / whole) + NBSP + "%)" : "";

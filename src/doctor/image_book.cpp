@@ -1,0 +1,91 @@
+#include "doctor/image_book.h"
+
+#include <algorithm>
+#include <charconv>
+#include <span>
+
+#include "base/error.h"
+#include "base/hash.h"
+
+namespace multimeditron {
+
+uint64_t content_hash(std::string_view bytes) {
+  const std::string digits = sha256(bytes);
+  uint64_t hash = 0;
+  std::from_chars(digits.data(), digits.data() + 16, hash, 16);
+  return hash;
+}
+
+const char* image_format(std::string_view bytes) {
+  using namespace std::string_view_literals;
+  const auto has = [&](size_t offset, std::string_view wanted) {
+    return bytes.size() >= offset + wanted.size() && bytes.substr(offset, wanted.size()) == wanted;
+  };
+  if (has(0, "\xff\xd8\xff"sv)) return "JPEG";
+  if (has(0, "\x89PNG\r\n\x1a\n"sv)) return "PNG";
+  if (has(0, "GIF8"sv)) return "GIF";
+  if (has(0, "RIFF"sv) && has(8, "WEBP"sv)) return "WebP";
+  if (has(0, "II*\0"sv) || has(0, "MM\0*"sv) || has(0, "II+\0"sv) || has(0, "MM\0+"sv)) return "TIFF";
+  if (has(0, "BM"sv)) return "BMP";
+  if (bytes.size() > 2 && bytes[0] == 'P' && ((bytes[1] >= '1' && bytes[1] <= '6') || bytes[1] == 'f') && bytes[2] <= ' ') return "PNM";
+  if (has(4, "jP  "sv) || has(0, "\xff\x4f\xff\x51"sv)) return "JPEG 2000";
+  if (has(4, "ftyp"sv)) return "HEIF";
+  if (has(128, "DICM"sv)) return "DICOM";
+  if (has(344, "n+1\0"sv) || has(344, "ni1\0"sv) || has(4, "n+2\0"sv)) return "NIfTI";
+  if (has(0, "\x1f\x8b"sv)) return "gzip";
+  return "unknown";
+}
+
+const ImageBook::Image& ImageBook::look(std::string_view bytes, RowPlace place, const DecodeOptions& options) {
+  const uint64_t content = content_hash(bytes);
+  Shard& shard = shards_[content % kShards];
+  Image* image = nullptr;
+  {
+    const std::lock_guard lock(shard.mutex);
+    std::unique_ptr<Image>& entry = shard.images[content];
+    if (entry == nullptr) {
+      entry = std::make_unique<Image>();
+      entry->content = content;
+    }
+    image = entry.get();
+    const auto known = static_cast<size_t>(std::min<int64_t>(image->uses, std::ssize(image->first)));
+    const auto end = image->first.begin() + static_cast<ptrdiff_t>(known);
+    const auto at = std::upper_bound(image->first.begin(), end, place);
+    if (at != image->first.end()) {
+      std::copy_backward(at, known < image->first.size() ? end : end - 1, known < image->first.size() ? end + 1 : end);
+      *at = place;
+    }
+    ++image->uses;
+  }
+  std::call_once(image->looked_at, [&] {
+    ImageFacts& facts = image->facts;
+    facts.format = image_format(bytes);
+    facts.bytes = static_cast<int64_t>(bytes.size());
+    try {
+      const RgbImage decoded = decode_image(std::as_bytes(std::span(bytes.data(), bytes.size())), options);
+      facts.width = decoded.width;
+      facts.height = decoded.height;
+      facts.is_sixteen_bit_grey = decoded.is_from_sixteen_bit_grey;
+      const Miniature small = miniature(decoded);
+      facts.is_flat = small.deviation() < Miniature::kFlat;
+      facts.hash = perceptual_hash(small);
+      if (on_new_) on_new_(*image, small);
+      if (keeps_miniatures_) image->miniature = std::make_unique<Miniature>(small);
+    } catch (const UserError& error) {
+      facts.problem = error.message();
+    }
+  });
+  return *image;
+}
+
+std::vector<const ImageBook::Image*> ImageBook::images() const {
+  std::vector<const Image*> all;
+  for (const Shard& shard : shards_)
+    for (const auto& [content, image] : shard.images) all.push_back(image.get());
+  std::sort(all.begin(), all.end(), [](const Image* a, const Image* b) {
+    return a->first[0] != b->first[0] ? a->first[0] < b->first[0] : a->content < b->content;
+  });
+  return all;
+}
+
+}  // namespace multimeditron
