@@ -26,17 +26,17 @@ struct TrainCommand {
   OutputMode output = OutputMode::kNormal;
 };
 
-/// `train-expert --config R [key=value ...] [--fresh]`
+/// `train-expert --config R [key=value ...] [--dry-run] [--fresh]`
 struct TrainExpertCommand {
   ExpertRecipe recipe;
-  bool fresh = false;
+  bool fresh = false, dry_run = false;
   OutputMode output = OutputMode::kNormal;
 };
 
-/// `train-gate --config R [key=value ...] [--fresh]`
+/// `train-gate --config R [key=value ...] [--dry-run] [--fresh]`
 struct TrainGateCommand {
   GateRecipe recipe;
-  bool fresh = false;
+  bool fresh = false, dry_run = false;
   OutputMode output = OutputMode::kNormal;
 };
 

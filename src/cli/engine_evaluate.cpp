@@ -145,8 +145,8 @@ int run_evaluate(const EvaluateCommand& command) {
   {
     Progress progress(command.mode == OutputMode::kJson ? OutputMode::kQuiet : command.mode);
     std::vector<Task> tasks = read_tasks(command, progress);
-    const bool takes_images = read_json(checkpoint / "config.json").contains("modalities");
-    for (const Task& task : tasks) require_sight(task, takes_images);
+    const bool has_eyes = takes_images(checkpoint);
+    for (const Task& task : tasks) require_sight(task, has_eyes);
     const Pretrained pretrained = load_checkpoint(checkpoint, dtype_for(command.dtype, checkpoint));
     if (!pretrained.tokenizer->has_chat_template())
       note(fmt::format("{}: no chat template, so the questions stand alone", checkpoint.string()));

@@ -36,7 +36,7 @@ int run_generate(const GenerateCommand& command) {
   for (const std::filesystem::path& file : command.images) images.push_back(read_image(file, command.scan));
   const auto start = std::chrono::steady_clock::now();
   const at::ScalarType dtype = dtype_for(command.dtype, folder);
-  if (!images.empty() && !read_json(folder / "config.json").contains("modalities")) refuse_images(images.size());
+  if (!images.empty() && !takes_images(folder)) refuse_images(images.size());
   const Pretrained pretrained = load_checkpoint(folder, dtype);
   const ModelConfig& config = pretrained.model->config();
   const double load_s = seconds_since(start);

@@ -1,7 +1,10 @@
 #include "cli/engine_model.h"
 
+#include "base/file.h"
 #include "base/hub.h"
+#include "base/json.h"
 #include "checkpoint/folder.h"
+#include "models/language/decoder_config.h"
 #include "models/multimodal/pretrained.h"
 
 namespace multimeditron {
@@ -15,6 +18,14 @@ fs::path find_model(const std::string& name) {
   // A path whose folder exists is a path: the message names what lies beside it.
   if (fs::is_directory(parent, code) && parent != fs::current_path()) return resolve_checkpoint(name);
   return resolve_checkpoint(resolve_hub_path(name, {}, HubKind::kModel, "--model"));
+}
+
+bool takes_images(const fs::path& checkpoint) {
+  const fs::path file = checkpoint / "config.json";
+  const Json config = read_json(file);
+  if (config.contains("modalities")) return true;
+  read_decoder_config(config, file.string());
+  return false;
 }
 
 at::ScalarType dtype_for(GenerateCommand::Dtype dtype, const fs::path& checkpoint) {

@@ -4,7 +4,11 @@
 namespace multimeditron {
 
 int run_train_expert(const TrainExpertCommand& command) {
-  train_expert(command.recipe, command.fresh, command.output);
+  if (command.dry_run) {
+    print_expert_plan(command.recipe, command.output);
+  } else {
+    train_expert(command.recipe, command.fresh, command.output);
+  }
   return 0;
 }
 

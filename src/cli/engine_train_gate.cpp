@@ -4,7 +4,11 @@
 namespace multimeditron {
 
 int run_train_gate(const TrainGateCommand& command) {
-  train_gate(command.recipe, command.fresh, command.output);
+  if (command.dry_run) {
+    print_gate_plan(command.recipe, command.output);
+  } else {
+    train_gate(command.recipe, command.fresh, command.output);
+  }
   return 0;
 }
 

@@ -20,11 +20,12 @@ struct Words {
 };
 
 /// A subcommand that trains what a recipe describes. `run`: once its options are settled.
-CLI::App* add_training(CLI::App& app, Action& action, const Words& words, const std::shared_ptr<Options>& options,
-                       std::function<int(const Options&, OutputMode)> run) {
+CLI::App* add_training(CLI::App& app, Action& action, const Words& words, std::function<int(const Options&, OutputMode)> run) {
+  const auto options = std::make_shared<Options>();
   CLI::App* added = add_subcommand(app, words.name, words.description, words.example);
   added->add_option("--config", options->config, words.recipe)->type_name("RECIPE");
   added->add_option("overrides", options->overrides, words.overrides)->type_name("KEY=VALUE");
+  added->add_flag("--dry-run", options->dry_run, "Check everything and say what would be done");
   added->add_flag("--fresh", options->fresh, "Set the run in output_dir aside (renamed) and start anew");
   added->add_flag("--quiet", options->quiet, "Print errors only");
   added->add_flag("--json", options->json, "Print JSON lines for programs");
@@ -43,22 +44,20 @@ CLI::App* add_training(CLI::App& app, Action& action, const Words& words, const 
 }  // namespace
 
 void add_train(CLI::App& app, Action& action) {
-  const auto options = std::make_shared<Options>();
   const Words words{"train", "Train the model that a recipe describes, or go on with its unfinished run",
                     "multimeditron train --config recipe.yaml training_args.learning_rate=1e-4", "The recipe",
                     "Changes to the recipe: training_args.max_steps=10, datasets.0.packed_path=data"};
-  CLI::App* added = add_training(app, action, words, options, [](const Options& given, OutputMode output) {
+  add_training(app, action, words, [](const Options& given, OutputMode output) {
     return run_engine(TrainCommand{load_and_show(given.config, given.overrides), given.fresh, given.dry_run, output});
   });
-  added->add_flag("--dry-run", options->dry_run, "Check everything and say what would be done");
 }
 
 void add_train_expert(CLI::App& app, Action& action) {
   const Words words{"train-expert", "Train a CLIP on images and captions, or go on with its unfinished run",
                     "multimeditron train-expert --config expert.yaml training_args.max_steps=100", "The recipe (docs/experts.md)",
                     "Changes to the recipe: training_args.max_steps=10"};
-  add_training(app, action, words, std::make_shared<Options>(), [](const Options& given, OutputMode output) {
-    return run_engine(TrainExpertCommand{load_expert_and_show(given.config, given.overrides), given.fresh, output});
+  add_training(app, action, words, [](const Options& given, OutputMode output) {
+    return run_engine(TrainExpertCommand{load_expert_and_show(given.config, given.overrides), given.fresh, given.dry_run, output});
   })->alias("train_expert");
 }
 
@@ -66,8 +65,8 @@ void add_train_gate(CLI::App& app, Action& action) {
   const Words words{"train-gate", "Train the gate of a mixture on images by kind, or go on with its unfinished run",
                     "multimeditron train-gate --config gate.yaml num_epochs=3", "The recipe (docs/gate.md)",
                     "Changes to the recipe: num_epochs=3"};
-  add_training(app, action, words, std::make_shared<Options>(), [](const Options& given, OutputMode output) {
-    return run_engine(TrainGateCommand{load_gate_and_show(given.config, given.overrides), given.fresh, output});
+  add_training(app, action, words, [](const Options& given, OutputMode output) {
+    return run_engine(TrainGateCommand{load_gate_and_show(given.config, given.overrides), given.fresh, given.dry_run, output});
   })->alias("train_gate");
 }
 

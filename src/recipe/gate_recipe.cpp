@@ -37,7 +37,7 @@ Field<S> class_map_field(const char* name, std::vector<std::vector<std::string>>
 /// Four whole numbers, one a stage.
 Field<S> stages_field(const char* name, std::vector<int64_t> S::*member, const char* help) {
   Field<S> result;
-  result.info = {.name = name, .type = FieldType::kStrings, .help = help};
+  result.info = {.name = name, .type = FieldType::kIntegers, .help = help};
   result.read = [member](const FieldInfo& info, const Node& node, const std::string& path, Reader& reader, S& out) {
     std::vector<int64_t> values;
     for (const Node& item : node.items) {

@@ -1,8 +1,12 @@
+#include "recipe/schema.h"
+
 #include <fmt/ranges.h>
 
 #include "recipe/accepted_arguments.h"
 #include "recipe/effective.h"
+#include "recipe/expert_recipe.h"
 #include "recipe/fields.h"
+#include "recipe/gate_recipe.h"
 
 namespace multimeditron {
 namespace {
@@ -38,6 +42,9 @@ Json field_schema(const FieldDoc& doc) {
     case FieldType::kStrings:
       options.push_back({{"type", "array"}, {"items", text(info)}});
       break;
+    case FieldType::kIntegers:
+      options.push_back({{"type", "array"}, {"items", {{"type", "integer"}, {"minimum", 1}}}});
+      break;
     case FieldType::kInteger:
       options = {bounded(info, "integer"), variable()};
       break;
@@ -64,6 +71,12 @@ Json field_schema(const FieldDoc& doc) {
       options = {{{"type", "integer"}, {"minimum", 0}}, text(info), variable()};
       break;
     case FieldType::kMap:
+      if (doc.children.empty()) {  // data sets by class
+        options.push_back(
+            {{"type", "object"},
+             {"additionalProperties", {{"anyOf", {{{"type", "string"}}, {{"type", "array"}, {"items", {{"type", "string"}}}}}}}}});
+        break;
+      }
       options.push_back(map_schema(doc.children, info.name == "training_args"));
       break;
     case FieldType::kMaps:
@@ -93,6 +106,7 @@ Json map_schema(const std::vector<FieldDoc>& fields, bool accepts_arguments) {
 std::string type_for_people(const FieldInfo& info) {
   static const std::map<FieldType, std::string> names = {{FieldType::kString, "string"},
                                                          {FieldType::kStrings, "list of strings"},
+                                                         {FieldType::kIntegers, "list of whole numbers"},
                                                          {FieldType::kInteger, "whole number"},
                                                          {FieldType::kNumber, "number"},
                                                          {FieldType::kBoolean, "true, false"},
@@ -125,24 +139,32 @@ std::string for_table(const std::string& text) {
   return escaped;
 }
 
-void add_section(const std::string& title, const std::vector<FieldDoc>& fields, std::string& page) {
+/// `with_children`: the keys of maps below it get tables of their own.
+void add_section(const std::string& title, const std::vector<FieldDoc>& fields, bool with_children, std::string& page) {
   page += fmt::format("\n## {}\n\n| key | values | default | meaning |\n|---|---|---|---|\n", title);
   for (const FieldDoc& doc : fields) {
     page += fmt::format("| `{}` | {} | {} | {} |\n", doc.info.name, for_table(type_for_people(doc.info)),
                         for_table(default_for_people(doc)), for_table(doc.info.help));
   }
   for (const FieldDoc& doc : fields) {
-    if (doc.children.empty()) continue;
+    if (!with_children || doc.children.empty()) continue;
     const bool list = doc.info.type == FieldType::kMaps;
-    add_section(list ? fmt::format("An entry of `{}`", doc.info.name) : fmt::format("`{}`", doc.info.name), doc.children, page);
+    add_section(list ? fmt::format("An entry of `{}`", doc.info.name) : fmt::format("`{}`", doc.info.name), doc.children, true, page);
   }
 }
 
 }  // namespace
 
-std::string recipe_json_schema() {
-  Json schema = {{"$schema", "http://json-schema.org/draft-07/schema#"}, {"title", "multimeditron recipe"}};
-  schema.update(map_schema(describe_fields(table<Recipe>()), false));
+std::string recipe_json_schema(RecipeKind kind) {
+  const bool trains = kind == RecipeKind::kTraining, is_gate = kind == RecipeKind::kGate;
+  Json schema = {{"$schema", "http://json-schema.org/draft-07/schema#"},
+                 {"title", trains    ? "multimeditron recipe"
+                           : is_gate ? "multimeditron gate recipe"
+                                     : "multimeditron expert recipe"}};
+  schema.update(map_schema(trains    ? describe_fields(table<Recipe>())
+                           : is_gate ? describe_fields(table<GateRecipe>())
+                                     : describe_fields(table<ExpertRecipe>()),
+                           false));
   return schema.dump(2) + "\n";
 }
 
@@ -157,13 +179,15 @@ std::string recipe_reference_page() {
       "- A key that stands twice is a warning, and the last one counts. Anchors, aliases and merge keys (`<<`) work.\n"
       "- `1e-4` is a number. What stands in quotes is a string.\n"
       "- Values can be changed on the command line: `training_args.max_steps=10`, `datasets.0.packed_path=data/train`.\n";
-  add_section("Recipe", describe_fields(table<Recipe>()), page);
+  add_section("Recipe", describe_fields(table<Recipe>()), true, page);
   std::string names;
   for (const char* name : accepted_argument_names()) names += fmt::format("{}`{}`", names.empty() ? "" : ", ", name);
   page +=
       "\n## Accepted in `training_args`, not used here\n\nThese keys of TrainingArguments have no meaning here; each gives a note, and a "
       "warning where its value would\nchange the result of the original.\n\n" +
       names + ".\n";
+  add_section("Recipe of `train-expert`", describe_fields(table<ExpertRecipe>()), false, page);
+  add_section("Recipe of `train-gate`", describe_fields(table<GateRecipe>()), false, page);
   return page;
 }
 

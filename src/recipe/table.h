@@ -21,6 +21,7 @@ enum class FieldType {
   kString,
   kStrings,
   kInteger,
+  kIntegers,
   kNumber,
   kBoolean,
   kFlagOrPath,

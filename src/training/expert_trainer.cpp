@@ -66,6 +66,7 @@ class ExpertTrainer {
   ExpertTrainer(const ExpertRecipe& recipe, RunFolder& folder, OutputMode output)
       : recipe_(recipe), arguments_(recipe.training_args), folder_(folder), progress_(output), log_(recipe.training_args) {}
   void run();
+  void show_plan();
   void examine_finished();
 
  private:
@@ -79,7 +80,7 @@ class ExpertTrainer {
   std::optional<Retrieval> retrieval();
   void examine_zero_shot(std::vector<std::pair<std::string, std::string>>& rows);
   void settle_captions();
-  void show_header();
+  void show_header(const std::string& title);
   int64_t pairs_per_step() const { return arguments_.per_device_train_batch_size * arguments_.gradient_accumulation_steps; }
 
   const ExpertRecipe& recipe_;
@@ -343,12 +344,13 @@ void ExpertTrainer::examine_finished() {
   optimizer_.emplace(model_->buckets(), model_->dtype(), arguments_, CustomLr{});  // converts to the run's dtype
   settle_captions();
   zero_shot_->open(*processor_);
+  metrics_ = std::make_unique<MetricsFile>(folder_.path() / "metrics.jsonl", read_training_state(source_).step);
   std::vector<std::pair<std::string, std::string>> rows;
   examine_zero_shot(rows);
   progress_.summary("examined", rows);
 }
 
-void ExpertTrainer::show_header() {
+void ExpertTrainer::show_header(const std::string& title) {
   int64_t parameters = 0;
   for (const auto& bucket : model_->buckets()) parameters += bucket->numel();
   const ClipVisionConfig& vision = model_->vision().config();
@@ -364,14 +366,20 @@ void ExpertTrainer::show_header() {
   rows.emplace_back("precision", arguments_.bf16 ? "bfloat16, masters in float32" : "float32");
   rows.emplace_back("runs on", fmt::format("CPU, {} thread{}, 1 rank", at::get_num_threads(), at::get_num_threads() == 1 ? "" : "s"));
   rows.emplace_back("output", folder_.path().string());
-  progress_.header(state_.step > 0 ? fmt::format("going on after step {}", state_.step) : "training", rows);
+  progress_.header(title, rows);
+}
+
+/// What is there is read and checked as for training; the folder stays as it was.
+void ExpertTrainer::show_plan() {
+  load();
+  show_header("what would be trained");
 }
 
 void ExpertTrainer::run() {
   install_stop_signals();
   load();
   open_outputs();
-  show_header();
+  show_header(state_.step > 0 ? fmt::format("going on after step {}", state_.step) : "training");
   const int64_t first_step = state_.step;
   const LoopHooks hooks{.step = [this](int64_t step) { return train_step(step); },
                         .save_model = [this](const fs::path& checkpoint) { save_model(checkpoint); },
@@ -389,10 +397,7 @@ void ExpertTrainer::run() {
   if (const auto found = retrieval()) {
     metrics_->event("retrieval", to_json(*found));
     metrics_->sync();
-    rows.emplace_back("retrieval", fmt::format("{} pairs held out: an image's caption is first for {:.0f} %, among five for {:.0f} %; a "
-                                               "caption's image for {:.0f} and {:.0f} %",
-                                               found->pairs, 100 * found->image_to_text_r1, 100 * found->image_to_text_r5,
-                                               100 * found->text_to_image_r1, 100 * found->text_to_image_r5));
+    rows.emplace_back("retrieval", describe(*found));
   }
   examine_zero_shot(rows);
   folder_.set_state("finished");
@@ -402,14 +407,23 @@ void ExpertTrainer::run() {
   progress_.summary("finished", rows);
 }
 
+RunIdentity expert_identity(const ExpertRecipe& recipe) {
+  RunIdentity identity = identity_of(recipe);
+  identity.start_key = "`clip_name`";
+  return identity;
+}
+
 }  // namespace
+
+void print_expert_plan(const ExpertRecipe& recipe, OutputMode output) {
+  RunFolder folder(expert_identity(recipe), false, recipe.training_args.gradient_accumulation_steps);
+  ExpertTrainer(recipe, folder, output).show_plan();
+}
 
 void train_expert(const ExpertRecipe& recipe, bool fresh, OutputMode output) {
   keep_large_blocks();
-  RunIdentity identity = identity_of(recipe);
-  identity.start_key = "`clip_name`";
   run_in_folder(
-      std::move(identity), fresh, recipe.training_args.gradient_accumulation_steps, output,
+      expert_identity(recipe), fresh, recipe.training_args.gradient_accumulation_steps, output,
       [&](RunFolder& folder) { ExpertTrainer(recipe, folder, output).run(); },
       [&](RunFolder& folder) { ExpertTrainer(recipe, folder, output).examine_finished(); });
 }

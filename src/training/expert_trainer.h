@@ -10,4 +10,7 @@ namespace multimeditron {
 /// UserError, and Interrupted after a signal (its state is saved).
 void train_expert(const ExpertRecipe& recipe, bool fresh, OutputMode output);
 
+/// What `train-expert --dry-run` shows: everything is read and checked as for training, and nothing is written.
+void print_expert_plan(const ExpertRecipe& recipe, OutputMode output);
+
 }  // namespace multimeditron

@@ -4,14 +4,11 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/cross_entropy_loss.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/index_select.h>
 #include <ATen/ops/tensor.h>
 #include <fmt/format.h>
 
 #include <chrono>
 #include <cmath>
-#include <unordered_map>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -24,6 +21,7 @@
 #include "models/model_folder.h"
 #include "models/vision/gating_network.h"
 #include "training/classification.h"
+#include "training/gate_batches.h"
 #include "training/gate_data.h"
 #include "training/loop.h"
 
@@ -56,24 +54,6 @@ TrainingArguments arguments_of(const GateRecipe& recipe) {
   return arguments;
 }
 
-/// What the backbone makes of images, kept while it does not change.
-struct Features {
-  at::Tensor values;                           ///< [N, num_features]
-  std::unordered_map<int64_t, int64_t> place;  ///< of a row; unusable images have none
-
-  /// The features of those of `rows` that have some, which go to `found`.
-  at::Tensor take(std::span<const int64_t> rows, std::vector<int64_t>& found) const {
-    std::vector<int64_t> places;
-    for (const int64_t row : rows) {
-      const auto entry = place.find(row);
-      if (entry == place.end()) continue;
-      found.push_back(row);
-      places.push_back(entry->second);
-    }
-    return places.empty() ? at::Tensor() : at::index_select(values, 0, at::tensor(places, at::kLong));
-  }
-};
-
 /// How the best epoch so far came out.
 struct Best {
   int64_t epoch = 0;  ///< 0: none yet
@@ -90,6 +70,7 @@ class GateTrainer {
   GateTrainer(const GateRecipe& recipe, RunFolder& folder, OutputMode output)
       : recipe_(recipe), arguments_(arguments_of(recipe)), folder_(folder), progress_(output), log_(arguments_) {}
   void run();
+  void show_plan();
 
  private:
   void load();
@@ -98,14 +79,14 @@ class GateTrainer {
   void open_outputs();
   void enter_phase(int64_t step);
   std::unique_ptr<Loader> make_loader(int64_t step);
-  Features compute_features(const std::vector<int64_t>& rows, const char* what, Quarantine& quarantine);
+  GateFeatures compute_features(const std::vector<int64_t>& rows, const char* what, Quarantine& quarantine);
   StepRecord train_step(int64_t step);
   double accumulate_gradients(int64_t step, StepRecord& record);
-  Classification measure(const LabelledImages& images, const std::vector<int64_t>& rows, const Features* features);
+  Classification measure(const LabelledImages& images, const std::vector<int64_t>& rows, const GateFeatures* features);
   void finish_epoch(int64_t step, int64_t epoch);
   void save_gate_into(const fs::path& folder);
   void save_best();
-  void show_header();
+  void show_header(const std::string& title);
   void report();
 
   int64_t steps_per_epoch() const { return plan_->total_steps() / recipe_.num_epochs; }
@@ -135,7 +116,7 @@ class GateTrainer {
   std::optional<bool> frozen_;  // what the optimizer was made for
   std::unique_ptr<Quarantine> quarantine_;
   std::unique_ptr<Loader> loader_;
-  std::optional<Features> features_, validation_features_;
+  std::optional<GateFeatures> features_, validation_features_;
   std::unique_ptr<MetricsFile> metrics_;
   double waited_s_ = 0;
   TrainingState state_;
@@ -258,43 +239,8 @@ std::unique_ptr<Loader> GateTrainer::make_loader(int64_t step) {
   return std::make_unique<Loader>(*data_.images, *data_.images, batches, LoaderOptions{loader_threads(arguments_)}, *quarantine_);
 }
 
-at::Tensor pixels_of(std::span<const Sample> samples, int64_t side) {
-  const at::Tensor pixels = at::empty({static_cast<int64_t>(samples.size()), 3, side, side}, at::kFloat);
-  auto* next = pixels.mutable_data_ptr<float>();
-  for (const Sample& sample : samples) next = std::copy(sample.images[0].pixel_values.begin(), sample.images[0].pixel_values.end(), next);
-  return pixels;
-}
-
-at::Tensor labels_of(const LabelledImages& images, std::span<const int64_t> numbers) {
-  std::vector<int64_t> labels;
-  for (const int64_t number : numbers) labels.push_back(images.label(number));
-  return at::tensor(labels, at::kLong);
-}
-
-std::vector<int64_t> numbers_of(std::span<const Sample> samples) {
-  std::vector<int64_t> numbers;
-  for (const Sample& sample : samples) numbers.push_back(sample.index);
-  return numbers;
-}
-
-/// Calls `body` with batches of the usable ones of `rows`, as they are measured. Bad ones go to `quarantine`.
-void for_each_batch(const LabelledImages& images, const std::vector<int64_t>& rows, int64_t batch_size, int threads, Quarantine& quarantine,
-                    const std::function<void(std::span<const Sample>)>& body) {
-  const auto count = static_cast<int64_t>(rows.size()), batches = (count + batch_size - 1) / batch_size;
-  const auto rows_of = [&](int64_t number) {
-    const auto first = rows.begin() + number * batch_size;
-    return std::vector<int64_t>(first, first + std::min(batch_size, rows.end() - first));
-  };
-  Loader loader(images, images, {rows_of, 0, batches}, {threads}, quarantine);
-  const at::NoGradGuard no_grad;
-  for (int64_t i = 0; i < batches; ++i) {
-    const SampleBatch batch = loader.next();
-    if (!batch.samples.empty()) body(batch.samples);
-  }
-}
-
-Features GateTrainer::compute_features(const std::vector<int64_t>& rows, const char* what, Quarantine& quarantine) {
-  Features features;
+GateFeatures GateTrainer::compute_features(const std::vector<int64_t>& rows, const char* what, Quarantine& quarantine) {
+  GateFeatures features;
   std::vector<at::Tensor> parts;
   for_each_batch(*data_.images, rows, recipe_.batch_size, loader_threads(arguments_), quarantine, [&](std::span<const Sample> samples) {
     parts.push_back(gate_->resnet().features(pixels_of(samples, data_.side)));
@@ -373,7 +319,7 @@ StepRecord GateTrainer::train_step(int64_t step) {
   return record;
 }
 
-Classification GateTrainer::measure(const LabelledImages& images, const std::vector<int64_t>& rows, const Features* features) {
+Classification GateTrainer::measure(const LabelledImages& images, const std::vector<int64_t>& rows, const GateFeatures* features) {
   Classification result(recipe_.labels());
   const auto add = [&](const at::Tensor& of_batch, std::span<const int64_t> numbers) {
     const at::NoGradGuard no_grad;
@@ -439,7 +385,7 @@ void GateTrainer::save_best() {
   sync_folder(folder);
 }
 
-void GateTrainer::show_header() {
+void GateTrainer::show_header(const std::string& title) {
   int64_t parameters = 0;
   for (const auto& bucket : buckets_) parameters += bucket->role == Role::kLearnt ? bucket->numel() : 0;
   std::string course = "the whole network";
@@ -458,7 +404,13 @@ void GateTrainer::show_header() {
                                          plan_->total_steps(), recipe_.batch_size * recipe_.gradient_accumulation_steps));
   rows.emplace_back("runs on", fmt::format("CPU, {} thread{}, 1 rank", at::get_num_threads(), at::get_num_threads() == 1 ? "" : "s"));
   rows.emplace_back("output", folder_.path().string());
-  progress_.header(state_.step > 0 ? fmt::format("going on after step {}", state_.step) : "training", rows);
+  progress_.header(title, rows);
+}
+
+/// What is there is read and checked as for training; the folder stays as it was.
+void GateTrainer::show_plan() {
+  load();
+  show_header("what would be trained");
 }
 
 /// Measures the best gate.
@@ -494,7 +446,7 @@ void GateTrainer::run() {
   install_stop_signals();
   load();
   open_outputs();
-  show_header();
+  show_header(state_.step > 0 ? fmt::format("going on after step {}", state_.step) : "training");
   const LoopHooks hooks{
       .step = [this](int64_t step) { return train_step(step); },
       .save_model = [this](const fs::path& checkpoint) { save_gate_into(checkpoint); },
@@ -515,12 +467,21 @@ void GateTrainer::run() {
   report();
 }
 
+RunIdentity gate_identity(const GateRecipe& recipe) {
+  return {recipe.output_dir, recipe.fingerprint, recipe.effective_yaml, "`pretrained_backbone`"};
+}
+
 }  // namespace
+
+void print_gate_plan(const GateRecipe& recipe, OutputMode output) {
+  RunFolder folder(gate_identity(recipe), false, recipe.gradient_accumulation_steps);
+  GateTrainer(recipe, folder, output).show_plan();
+}
 
 void train_gate(const GateRecipe& recipe, bool fresh, OutputMode output) {
   keep_large_blocks();
-  run_in_folder({recipe.output_dir, recipe.fingerprint, recipe.effective_yaml, "`pretrained_backbone`"}, fresh,
-                recipe.gradient_accumulation_steps, output, [&](RunFolder& folder) { GateTrainer(recipe, folder, output).run(); });
+  run_in_folder(gate_identity(recipe), fresh, recipe.gradient_accumulation_steps, output,
+                [&](RunFolder& folder) { GateTrainer(recipe, folder, output).run(); });
 }
 
 }  // namespace multimeditron

@@ -10,4 +10,7 @@ namespace multimeditron {
 /// the validation and the test draw: `gate_report.json`. Throws UserError, and Interrupted after a signal (its state is saved).
 void train_gate(const GateRecipe& recipe, bool fresh, OutputMode output);
 
+/// What `train-gate --dry-run` shows: everything is read and checked as for training, and nothing is written.
+void print_gate_plan(const GateRecipe& recipe, OutputMode output);
+
 }  // namespace multimeditron

@@ -32,6 +32,21 @@ std::vector<std::pair<std::string, std::string>> describe(const Recipe& recipe, 
           {"precision", recipe.training_args.bf16 ? "bf16, float32 masters and moments" : "fp32"}};
 }
 
+std::vector<std::pair<std::string, std::string>> expert_table(const MultimodalModel& model) {
+  std::vector<std::pair<std::string, std::string>> rows;
+  for (const ModalityConfig& modality : model.config().modalities) {
+    for (int64_t e = 0; e < modality.num_experts(); ++e) {
+      const auto index = static_cast<size_t>(e);
+      const int64_t gate_class = modality.class_of[index];
+      std::string text = fmt::format("{}, class {} of the gate", modality.spec.expert_clip_names[index], gate_class);
+      if (!modality.gate.class_names.empty()) text += fmt::format(" ({})", modality.gate.class_names[static_cast<size_t>(gate_class)]);
+      if (modality.spec.fusion_method == "cross_attn" && e == modality.generalist()) text += ", the generalist";
+      rows.emplace_back(fmt::format("expert {}", e), std::move(text));
+    }
+  }
+  return rows;
+}
+
 std::vector<std::pair<std::string, std::string>> component_table(const Recipe& recipe, MultimodalModel& model) {
   std::map<std::string, int64_t> sizes;
   std::set<std::string> is_trained;

@@ -1,8 +1,10 @@
 #include "training/retrieval.h"
 
 #include <ATen/ops/matmul.h>
+#include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 #include <tuple>
 
 namespace multimeditron {
@@ -35,14 +37,26 @@ std::pair<double, double> hits(const at::Tensor& similarity, const std::vector<i
 
 Retrieval measure_retrieval(const at::Tensor& images, const at::Tensor& texts, const std::vector<int64_t>& caption_of) {
   const at::Tensor similarity = at::matmul(images, texts.t());
-  Retrieval result{.pairs = similarity.size(0)};
+  Retrieval result{.pairs = similarity.size(0), .captions = static_cast<int64_t>(std::set(caption_of.begin(), caption_of.end()).size())};
   std::tie(result.image_to_text_r1, result.image_to_text_r5) = hits(similarity, caption_of);
   std::tie(result.text_to_image_r1, result.text_to_image_r5) = hits(similarity.t(), caption_of);
   return result;
 }
 
+std::string describe(const Retrieval& retrieval) {
+  const auto percent = [](double share) { return fmt::format("{:.0f} %", 100 * share); };
+  const double chance = 1.0 / static_cast<double>(std::max<int64_t>(retrieval.captions, 1));
+  std::string text = fmt::format(
+      "{} pairs held out, {} different captions: an image's caption is first for {}, a caption's image for {} (by chance {})",
+      retrieval.pairs, retrieval.captions, percent(retrieval.image_to_text_r1), percent(retrieval.text_to_image_r1), percent(chance));
+  if (retrieval.captions > kFew)
+    text += fmt::format("; among five for {} and {}", percent(retrieval.image_to_text_r5), percent(retrieval.text_to_image_r5));
+  return text;
+}
+
 Json to_json(const Retrieval& retrieval) {
   return {{"pairs", retrieval.pairs},
+          {"captions", retrieval.captions},
           {"image_to_text_r1", retrieval.image_to_text_r1},
           {"image_to_text_r5", retrieval.image_to_text_r5},
           {"text_to_image_r1", retrieval.text_to_image_r1},

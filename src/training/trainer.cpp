@@ -275,6 +275,7 @@ void print_plan(const Recipe& recipe, OutputMode output) {
   const std::vector<std::string> missing = missing_parts(recipe);
   const Pretrained pretrained = load_from_recipe(recipe, recipe.training_args.bf16 ? at::kBFloat16 : at::kFloat, LoadFor::kPlan);
   std::vector<std::pair<std::string, std::string>> rows = component_table(recipe, *pretrained.model);
+  std::ranges::move(expert_table(*pretrained.model), std::back_inserter(rows));
   if (!pretrained.tokenizer) rows.emplace_back("tokenizer", "not there: the embedding is counted with config.json's vocab_size");
   if (!missing.empty()) rows.emplace_back("missing", fmt::format("{}", fmt::join(missing, ", ")));
   const bool has_data = std::ranges::none_of(missing, [](const std::string& part) { return part.starts_with("datasets."); });

@@ -75,6 +75,7 @@ TEST_F(GenerateCommandTest, MistakesAreNamed) {
   expect_error({"--model", checkpoint, "--image", "data/jsonl/train.jsonl", "?"}, {"train.jsonl", "unidentified"});
   expect_error({"--model", "cases/qwen3_clip/checkpiont", "?"}, {"no such checkpoint", "did you mean", "checkpoint"});
   expect_error({"--model", "nobody/nothing", "?"}, {"nobody/nothing"});
+  expect_error({"--model", "vision/clip", "--image", image, "?"}, {"no language model", "a CLIP", "clip_name"});
   expect_error({"--model", "data", "?"}, {"data", "checkpoint"});
   std::string long_question;
   for (int i = 0; i < 20000; ++i) long_question += "lung ";

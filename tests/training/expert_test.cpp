@@ -94,6 +94,7 @@ TEST(Expert, AFinishedRunIsExaminedByOtherClasses) {
   EXPECT_EQ(content_of(file), first + " ") << "the same question is not asked twice";
   ASSERT_EQ(train_expert(out.path(), {"zero_shot_templates=[\"{}\"]"}).code, 0);
   EXPECT_EQ(read_json(file).at("templates"), Json({"{}"}));
+  EXPECT_NE(content_of(out / "expert/metrics.jsonl").find("\"event\":\"zero_shot\""), std::string::npos);
   EXPECT_EQ(step_lines(out / "expert/metrics.jsonl").size(), 5U);
 }
 
@@ -182,6 +183,34 @@ TEST(Expert, ARunDoesNotGoOnWithOtherData) {
   EXPECT_EQ(result.code, 2) << result.out;
   EXPECT_NE(result.err.find("the data set has changed"), std::string::npos) << result.err;
   EXPECT_TRUE(fs::exists(out / "expert/checkpoint-4"));
+}
+
+/// Everything is read and checked, and nothing is written; a run that would go on says where.
+TEST(Expert, ADryRunTellsAndLeavesNothing) {
+  const TemporaryFolder out;
+  const auto plan = [&](std::vector<std::string> overrides) {
+    std::vector<std::string> command{PROGRAM, "train-expert", "--config", (kRoot / "expert.yaml").string(), "--dry-run"};
+    command.insert(command.end(), overrides.begin(), overrides.end());
+    return run_command(command, {"CASE_ROOT=" + kRoot.string(), "OUT=" + out.string()});
+  };
+  const Result result = plan({});
+  EXPECT_EQ(result.code, 0) << result.err;
+  for (const char* part : {"what would be trained", "parameters", "held out", "steps"})
+    EXPECT_NE((result.out + result.err).find(part), std::string::npos) << "no " << part << " in\n" << result.out << result.err;
+  EXPECT_TRUE(fs::is_empty(out.path()));
+  EXPECT_EQ(plan({"held_out=0.99"}).code, 2);
+  EXPECT_TRUE(fs::is_empty(out.path()));
+}
+
+/// What stands in the summary: the second place where there is one, and always what chance would find.
+TEST(Retrieval, IsTakenAmongAsManyCaptionsAsThereAre) {
+  const at::Tensor three = at::eye(3).repeat({2, 1});
+  const std::string few = describe(measure_retrieval(three, three, {0, 1, 2, 0, 1, 2}));
+  EXPECT_NE(few.find("6 pairs held out, 3 different captions"), std::string::npos) << few;
+  EXPECT_NE(few.find("by chance 33 %"), std::string::npos) << few;
+  EXPECT_EQ(few.find("among five"), std::string::npos) << few;
+  const at::Tensor six = at::eye(6);
+  EXPECT_NE(describe(measure_retrieval(six, six, {0, 1, 2, 3, 4, 5})).find("among five"), std::string::npos);
 }
 
 /// Similarities that say nothing find nothing: where all pairs lie in one place, or where there are no numbers.

@@ -220,6 +220,18 @@ TEST(TrainGate, AMixtureTakesTheBestGateOfARun) {
   EXPECT_EQ(find_gate_folder("gate", out.path(), "gating_path").filename().string().substr(0, 11), "checkpoint-");
 }
 
+/// Everything is read and checked, and nothing is written.
+TEST(TrainGate, ADryRunTellsAndLeavesNothing) {
+  const TemporaryFolder out;
+  std::vector<std::string> words = command("thaw", {"--dry-run"});
+  std::erase(words, "--quiet");
+  const Result result = run_command(words, {"CASE_ROOT=" + kRoot.string(), "OUT=" + out.string()});
+  EXPECT_EQ(result.code, 0) << result.err;
+  for (const char* part : {"what would be trained", "the classifier alone", "for validation", "steps"})
+    EXPECT_NE((result.out + result.err).find(part), std::string::npos) << "no " << part << " in\n" << result.out << result.err;
+  EXPECT_TRUE(fs::is_empty(out.path()));
+}
+
 /// Patience ends the run early, says so by its last epoch, and a finished run is left alone.
 TEST(TrainGate, StopsWhenNothingGetsBetter) {
   const TemporaryFolder out;

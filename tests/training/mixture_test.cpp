@@ -237,8 +237,39 @@ TEST(MixturePlan, CountsAFullSizedMixtureFromConfigurationsAlone) {
   // Five towers of 87,456,000, of which the last norms (2 x 768) are unused; ResNet-50 with 5 classes; five projectors 768 -> 45 and the
   // attention in the width of 45.
   const std::string text = result.out + result.err;
-  for (const char* part : {"437,280,000 parameters", "7,680 of them are not used", "23,518,277 parameters", "3,144,615 parameters"})
+  for (const char* part : {"437,280,000 parameters", "7,680 of them are not used", "23,518,277 parameters", "3,144,615 parameters",
+                           "class 4 of the gate (general), the generalist"})
     EXPECT_NE(text.find(part), std::string::npos) << "no " << part << " in\n" << text;
+}
+
+/// A class without an expert, and an expert that stands twice, run; hardly as they were meant.
+TEST(MixturePlan, TellsOfClassesAndExpertsThatDoNotPair) {
+  const TemporaryFolder folder;
+  Json entry = mixture_entry({"pep", "weighted_average"});
+  entry["expert_clip_names"] = Json::array();
+  for (const char* name : {"ct", "mri"}) {
+    fs::create_directories(folder / name);
+    std::ofstream(folder / name / "config.json") << R"({"model_type": "clip", "vision_config": {}})";
+    entry["expert_clip_names"].push_back((folder / name).string());
+  }
+  entry["expert_clip_names"].push_back((folder / "ct").string());
+  std::ofstream(folder / "ct/preprocessor_config.json") << R"({"size": 224, "crop_size": 224})";
+  fs::create_directories(folder / "gate");
+  const Json classes{"ct", "mri", "ultrasound", "xray"};
+  std::ofstream(folder / "gate/config.json") << Json{{"model_type", "gating_network"}, {"num_classes", 4}, {"class_names", classes}}.dump();
+  entry["image_processor"] = (folder / "ct").string();
+  entry["gating_path"] = (folder / "gate").string();
+  const auto plan = [&] {
+    const fs::path recipe = write_mixture_recipe(folder / "recipe.yaml", entry, "", folder / "out");
+    return run({"train", "--config", recipe.string(), "--dry-run"});
+  };
+  EXPECT_EQ(plan().code, 2) << "the second ct has no class of its own";
+  entry["expert_clip_names"].erase(2);
+  const Result result = plan();
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_NE(result.err.find("classes that no expert answers to: ultrasound, xray"), std::string::npos) << result.err;
+  entry["gate_classes"] = {"ct", "mri"};
+  EXPECT_EQ(plan().err.find("no expert answers to"), std::string::npos) << "whoever pairs them by hand knows";
 }
 
 // --- mistakes ---

@@ -21,6 +21,20 @@ const std::map<std::string, Reader>& architectures() {
   return known;
 }
 
+/// What a recipe names beside the language model, and is easily mistaken for a model of its own.
+const std::map<std::string, const char*>& image_parts() {
+  static const std::map<std::string, const char*> parts{
+      {"clip", "a CLIP, for `clip_name` or `expert_clip_names` of a recipe"},
+      {"clip_vision_model", "a CLIP's vision tower, for `clip_name` or `expert_clip_names` of a recipe"},
+      {"vision-text-dual-encoder", "an image encoder, for `clip_name` of a recipe"},
+      {"vit", "an image encoder"},
+      {"timm_vit", "an image encoder, for `clip_name` of a recipe"},
+      {"gating_network", "a gate, for `gating_path` of a recipe"},
+      {"resnet", "an image classifier, for `gating_path` or `pretrained_backbone` of a recipe"},
+  };
+  return parts;
+}
+
 /// transformers 4 has rope_theta and rope_scaling at the top, transformers 5 both inside rope_parameters.
 void read_rope(DecoderConfig& config, const ConfigReader& reader) {
   const char* key = reader.has("rope_parameters") ? "rope_parameters" : "rope_scaling";
@@ -75,6 +89,11 @@ DecoderConfig read_decoder_config(const Json& json, const std::string& where) {
   const std::string model_type = reader.string("model_type", "");
   const auto known = architectures().find(model_type);
   if (known == architectures().end()) {
+    if (const auto part = image_parts().find(model_type); part != image_parts().end()) {
+      throw UserError("this folder holds no language model", {.where = where + ", key model_type",
+                                                              .found = fmt::format("{}: {}", model_type, part->second),
+                                                              .fix = "name a checkpoint that was trained with it"});
+    }
     std::vector<std::string> names;
     for (const auto& [name, unused] : architectures()) names.push_back(name);
     throw UserError("this language model's architecture is not known", {.where = where + ", key model_type",

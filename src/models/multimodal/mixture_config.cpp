@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "models/model_folder.h"
 #include "models/multimodal/gate_classes.h"
 
@@ -82,6 +83,26 @@ void check_permutation(const ModalityConfig& config, const std::string& where) {
                   {.where = where + ", key fusion_behaviour",
                    .found = fmt::format("{} classes, {} experts", classes, experts),
                    .fix = "use `fusion_behaviour: correct`"});
+}
+
+/// What runs, but hardly as it was meant. Told where the recipe leaves the matching to the names; whoever wrote `gate_classes` has seen to
+/// it.
+void warn_of_oddities(const ModalityConfig& config, const std::string& where) {
+  if (!config.spec.gate_classes.empty()) return;
+  std::vector<std::string> idle;
+  for (int64_t c = 0; c < config.gate.num_classes; ++c) {
+    if (std::find(config.class_of.begin(), config.class_of.end(), c) != config.class_of.end()) continue;
+    const auto index = static_cast<size_t>(c);
+    idle.push_back(index < config.gate.class_names.size() ? config.gate.class_names[index] : fmt::format("class {}", c));
+  }
+  if (!idle.empty()) {
+    warn(fmt::format("{}: the gate has classes that no expert answers to: {}; the weight that it gives them is lost", where,
+                     fmt::join(idle, ", ")));
+  }
+  std::set<std::string> seen;
+  for (const std::string& expert : config.spec.expert_clip_names) {
+    if (!seen.insert(expert).second) warn(fmt::format("{}: the expert {} stands more than once in `expert_clip_names`", where, expert));
+  }
 }
 
 void read_spec(const ConfigReader& reader, const Json& json, ModalitySpec& spec) {
@@ -234,6 +255,7 @@ void settle_mixture(ModalityConfig& config, const std::string& where) {
   config.class_of =
       match_gate_classes(config.spec.expert_clip_names, config.gate.class_names, config.gate.num_classes, config.spec.gate_classes, where);
   check_permutation(config, where);
+  warn_of_oddities(config, where);
 }
 
 }  // namespace multimeditron
