@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <functional>
 #include <set>
 
 #include "base/error.h"
@@ -20,7 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const char* const kKnownKinds = "a save_to_disk folder, Arrow, Parquet, JSON-lines or CSV files";
+const char* const kKnownKinds = "a save_to_disk folder, Arrow, Parquet, JSON-lines or CSV files, or a folder of images for a class";
 
 enum class Format { kArrow, kParquet, kJson, kCsv };
 
@@ -94,8 +95,8 @@ bool names_split(const fs::path& relative, std::initializer_list<const char*> wo
 
 constexpr int kDeepest = 4;
 
-/// Data files of `format` below `folder`, relative to it, sorted. Hidden folders and the descriptions beside the data are passed over.
-std::vector<fs::path> find_files(const fs::path& folder, Format format) {
+/// Files below `folder` that are `wanted`, relative to it, sorted. Hidden folders and the descriptions beside the data are passed over.
+std::vector<fs::path> find_files(const fs::path& folder, const std::function<bool(const fs::path&)>& wanted) {
   static const std::set<std::string> kDescriptions = {"state.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json",
                                                       "config.json"};
   std::vector<fs::path> files;
@@ -103,7 +104,7 @@ std::vector<fs::path> find_files(const fs::path& folder, Format format) {
     const std::string name = entry->path().filename().string();
     if (entry->is_directory() && (name.starts_with(".") || entry.depth() >= kDeepest)) entry.disable_recursion_pending();
     if (name.starts_with(".") || name.starts_with("cache-") || kDescriptions.contains(name) || !entry->is_regular_file()) continue;
-    if (format_of_name(entry->path()) == format) files.push_back(fs::relative(entry->path(), folder));
+    if (wanted(entry->path())) files.push_back(fs::relative(entry->path(), folder));
   }
   std::sort(files.begin(), files.end());
   return files;
@@ -112,7 +113,7 @@ std::vector<fs::path> find_files(const fs::path& folder, Format format) {
 /// The training files of a folder without state.json: a hub snapshot or a folder that somebody filled.
 std::unique_ptr<Dataset> open_plain_folder(const fs::path& folder) {
   for (const Format format : {Format::kArrow, Format::kParquet, Format::kJson, Format::kCsv}) {
-    std::vector<fs::path> files = find_files(folder, format);
+    std::vector<fs::path> files = find_files(folder, [format](const fs::path& file) { return format_of_name(file) == format; });
     if (files.empty()) continue;
     std::vector<fs::path> train;
     std::copy_if(files.begin(), files.end(), std::back_inserter(train), [](const fs::path& file) {
@@ -143,6 +144,8 @@ std::unique_ptr<Dataset> open_plain_folder(const fs::path& folder) {
     for (const fs::path& file : train) paths.push_back(folder / file);
     return open_files(format, paths, folder);
   }
+  if (std::vector<fs::path> images = find_files(folder, is_image_name); !images.empty())
+    return open_image_folder(std::move(images), folder);
   throw UserError("no data set in this folder",
                   {.where = folder.string(), .found = list_names(names_in(folder)), .fix = fmt::format("give {}", kKnownKinds)});
 }

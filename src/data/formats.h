@@ -26,6 +26,11 @@ std::unique_ptr<Dataset> open_csv(const std::vector<std::filesystem::path>& file
 /// A folder that `datasets.save_to_disk` has written, by its state.json; `_indices_files` of old versions are honoured.
 std::unique_ptr<Dataset> open_saved_folder(const std::filesystem::path& folder);
 
+/// Image files below `folder` and relative to it, a row each: an image without a text, for classes of images.
+std::unique_ptr<Dataset> open_image_folder(std::vector<std::filesystem::path> files, const std::filesystem::path& folder);
+/// By the end of its name, in either case.
+bool is_image_name(const std::filesystem::path& file);
+
 /// Throws UserError unless `file` is an ordinary file: a pipe or a device would block or never end.
 void require_regular_file(const std::filesystem::path& file);
 

@@ -35,6 +35,24 @@ TEST(Dataset, EveryFormGivesTheSameRows) {
   }
 }
 
+/// A row an image, in the order of the names; what is no image, by its name, is passed over.
+TEST(Dataset, AFolderOfImagesIsADataSet) {
+  const fs::path folder = scratch("folder_of_images");
+  fs::create_directories(folder / "b");
+  for (const char* name : {"c.PNG", "a.jpeg", "b/x.dcm", "notes.txt", ".hidden.png"}) write_file_atomic(folder / name, "bytes");
+  const auto dataset = open_dataset(folder);
+  ASSERT_EQ(dataset->size(), 3);
+  for (int64_t row = 0; row < 3; ++row) {
+    ASSERT_EQ(dataset->row(row).modalities.size(), 1U);
+    EXPECT_FALSE(dataset->row(row).text.has_value());
+    EXPECT_EQ(dataset->row(row).modalities[0].path, (std::vector<std::string>{"a.jpeg", "b/x.dcm", "c.PNG"})[static_cast<size_t>(row)]);
+  }
+  EXPECT_EQ(dataset->folder(1), folder);
+  const std::string before = dataset->fingerprint();
+  write_file_atomic(folder / "a.jpeg", "other bytes");
+  EXPECT_NE(open_dataset(folder)->fingerprint(), before);
+}
+
 TEST(Dataset, FormsOfTheWorkedExampleHoldTheSameSamples) {
   const fs::path data = fs::path(TEST_DATA) / "case_qwen3_clip/data";
   const auto arrow = open_dataset(data / "arrow"), parquet = open_dataset(data / "parquet"), json = open_dataset(data / "jsonl");

@@ -222,8 +222,10 @@ TEST(TrainGate, AMixtureTakesTheBestGateOfARun) {
 
 /// Everything is read and checked, and nothing is written.
 TEST(TrainGate, ADryRunTellsAndLeavesNothing) {
-  const TemporaryFolder out;
-  std::vector<std::string> words = command("thaw", {"--dry-run"});
+  const TemporaryFolder out, images;
+  for (const char* image : {"10.png", "20.png", "30.png", "40.png"})
+    fs::copy_file(fs::path(TEST_DATA) / "datasets/json/images" / image, images / image);
+  std::vector<std::string> words = command("thaw", {"--dry-run", "dataset_class_map.1=" + images.path().string()});  // a folder of images
   std::erase(words, "--quiet");
   const Result result = run_command(words, {"CASE_ROOT=" + kRoot.string(), "OUT=" + out.string()});
   EXPECT_EQ(result.code, 0) << result.err;
