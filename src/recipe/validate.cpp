@@ -186,6 +186,9 @@ class Validator : RunValidator {
   void check_mixture(const ModalitySpec& modality, const std::string& path) {
     const auto experts = static_cast<int64_t>(modality.expert_clip_names.size());
     require(path + ".expert_clip_names", experts > 0, "list the hub ids or folders of the experts");
+    if (const std::string key = path + ".clip_name"; reader_.has(key))
+      reader_.note(reader_.origin(key),
+                   fmt::format("`{}` has no meaning for {}: the encoders are `expert_clip_names`", key, modality.model_type));
     require(path + ".gating_path", !modality.gating_path.empty(), "set it to the hub id or folder of the gating network");
     if (experts == 0) return;
     if (modality.top_k_experts > experts) {

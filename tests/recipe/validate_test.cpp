@@ -22,6 +22,11 @@ TEST(Validate, MissingEssentialsAreNamed) {
       "- `training_args.output_dir` is missing\n  where: recipe.yaml\n  fix:   set it to the folder that the run is to be written to");
 }
 
+TEST(Validate, AMixtureWithASingleEncodersKeyGetsANote) {
+  EXPECT_TRUE(
+      contains(load(kMixture, {"modalities.0.clip_name=a"}).notes, "`modalities.0.clip_name` has no meaning for moe_meditron_clip"));
+}
+
 TEST(Validate, ModesNeedModalitiesExceptLmOnly) {
   EXPECT_TRUE(load(kSmall, {"modalities=[]", "loaders=[]", "training_mode=LM_ONLY"}).modalities.empty());
   for (const char* mode : {"ALIGNMENT", "END2END", "FULL"}) {
