@@ -117,10 +117,4 @@ std::optional<TokenizerType> parse_tokenizer_type(const std::string& name);
 /// Lines that differ between two effective recipes, for the message "output folder of another recipe".
 std::string recipe_difference(const std::string& old_yaml, const std::string& new_yaml);
 
-/// Every key with its type, default and meaning, as a JSON Schema for editors (`multimeditron schema`).
-std::string recipe_json_schema();
-
-/// The same for people: the text of docs/recipe.md (`multimeditron schema --markdown`).
-std::string recipe_reference_page();
-
 }  // namespace multimeditron
