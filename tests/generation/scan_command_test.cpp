@@ -17,7 +17,8 @@ testing::Result inspect(const std::string& file, std::vector<std::string> more =
 
 /// What the reference scripts expect of a file and its options.
 std::string expected(const std::string& file, const Json& options) {
-  for (const Json& golden : read_json(kMedical + "goldens.json")["cases"]) {
+  const Json goldens = read_json(kMedical + "goldens.json");
+  for (const Json& golden : goldens["cases"]) {
     Json rest = golden;
     for (const char* key : {"file", "width", "height", "rgb_sha256"}) rest.erase(key);
     if (golden["file"] == file && rest == options) return golden["rgb_sha256"];
