@@ -115,7 +115,7 @@ TEST(Front, OptionsAreCheckedBeforeTheEngineIsOpened) {
        "error: `--tokenizer-type` is missing\n  fix:   one of: llama, apertus, qwen3, auto\n"},
       {{"inspect", "--conversations", "c", "--tokenizer", "t", "--tokenizer-type", "qwen"},
        "error: `--tokenizer-type` has no choice of this name\n  found: `qwen`\n  fix:   did you mean `qwen3`? one of: llama, apertus, "
-       "qwen3\n"},
+       "qwen3, auto\n"},
       {{"generate", "question"}, "error: `--model` is missing\n  fix:   name a checkpoint, a run's folder or a hub id\n"},
       {{"generate", "--model", "m"},
        "error: `QUESTION` is missing\n  fix:   multimeditron generate --model CKPT --image scan.png \"What is seen?\"\n"},

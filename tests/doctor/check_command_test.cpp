@@ -90,7 +90,7 @@ TEST(CheckCommand, WhatTheModelsConfigurationRefusesIsAMistake) {
   const struct {
     const char* change;
     const char* message;
-  } cases[] = {{"tokenizer_type=llama", "the tokenizer is not one of type llama"},
+  } cases[] = {{"tokenizer_type=llama", "the tokenizer is not one of tokenizer_type llama"},
                {"token_size=128", "token_size differs from the language model's hidden_size"}};
   for (const auto& each : cases) {
     const std::string width = std::string(each.change).starts_with("token_size") ? "128" : "64";

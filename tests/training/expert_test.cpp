@@ -191,7 +191,7 @@ TEST(Expert, ADryRunTellsAndLeavesNothing) {
   const auto plan = [&](std::vector<std::string> overrides) {
     std::vector<std::string> command{PROGRAM, "train-expert", "--config", (kRoot / "expert.yaml").string(), "--dry-run"};
     command.insert(command.end(), overrides.begin(), overrides.end());
-    return run_command(command, {"CASE_ROOT=" + kRoot.string(), "OUT=" + out.string()});
+    return run_command(command, {"CASE_ROOT=" + kRoot.string(), "OUT=" + out.path().string()});
   };
   const Result result = plan({});
   EXPECT_EQ(result.code, 0) << result.err;

@@ -227,7 +227,7 @@ TEST(TrainGate, ADryRunTellsAndLeavesNothing) {
     fs::copy_file(fs::path(TEST_DATA) / "datasets/json/images" / image, images / image);
   std::vector<std::string> words = command("thaw", {"--dry-run", "dataset_class_map.1=" + images.path().string()});  // a folder of images
   std::erase(words, "--quiet");
-  const Result result = run_command(words, {"CASE_ROOT=" + kRoot.string(), "OUT=" + out.string()});
+  const Result result = run_command(words, {"CASE_ROOT=" + kRoot.string(), "OUT=" + out.path().string()});
   EXPECT_EQ(result.code, 0) << result.err;
   for (const char* part : {"what would be trained", "the classifier alone", "for validation", "steps"})
     EXPECT_NE((result.out + result.err).find(part), std::string::npos) << "no " << part << " in\n" << result.out << result.err;
