@@ -49,8 +49,8 @@ TaskImage find_image(const std::string& name, const fs::path& folder, const fs::
     const fs::path relative = root.empty() ? fs::path(name) : (folder / name).lexically_relative(root);
     return {.name = name,
             .file = path_below(root.empty() ? folder : root, relative.empty() ? name : relative.string()),
-            .bytes = {},
-            .content = {}};
+            .content = {},
+            .bytes = {}};
   } catch (const UserError& error) {
     throw UserError("an image lies outside the task's folder",
                     {.where = name, .found = error.details().found, .fix = "name a folder that holds both with `--data-root`"});
@@ -217,7 +217,7 @@ Task read_csv_task(const std::string& name, const fs::path& file, const fs::path
         std::string bytes;
         TaskRow row = read_row(object_of(header, fields, bytes), rows.folder(), rows.root());
         if (!bytes.empty())
-          row.images.push_back({.name = fmt::format("line {}", reader.line()), .file = {}, .bytes = std::move(bytes), .content = {}});
+          row.images.push_back({.name = fmt::format("line {}", reader.line()), .file = {}, .content = {}, .bytes = std::move(bytes)});
         return row;
       });
     }

@@ -14,8 +14,8 @@ namespace multimeditron {
 struct TaskImage {
   std::string name;            ///< as the task's file spells it
   std::filesystem::path file;  ///< where it lies; empty where the task's file holds the image itself
-  std::string bytes;           ///< the encoded image then
   std::string content;         ///< SHA-256 of the file's bytes, set by check_images(): equal images count as one under any name
+  std::string bytes;           ///< the encoded image where there is no file
 };
 
 /// A question with what is true.

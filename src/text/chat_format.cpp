@@ -189,17 +189,18 @@ std::string advice(const std::vector<TokenizerType>& fitting) {
   return "set `tokenizer_type` to the family of base_llm (llama, apertus, qwen3), or `tokenizer_type: auto` with `label_mask: assistant`";
 }
 
-void check_declared(const Tokenizer& tokenizer, TokenizerType type, const Family& family, const Probe& probe) {
+/// Throws where the tokenizer lacks the declared delimiters; returns what is wrong where the template does not write them.
+std::optional<UserError> check_declared(const Tokenizer& tokenizer, TokenizerType type, const Family& family, const Probe& probe) {
   if (const auto lacking = lacking_token(tokenizer, family))
     throw UserError(fmt::format("the tokenizer is not one of tokenizer_type {}", name_of(type)),
                     {.where = tokenizer.folder().string(),
                      .found = fmt::format("no token {}", *lacking),
                      .fix = advice(fitting_types(tokenizer, probe))});
-  if (!fits(tokenizer, family, probe))
-    throw UserError(fmt::format("the chat template does not write the turns of tokenizer_type {}", name_of(type)),
-                    {.where = tokenizer.folder().string(),
-                     .found = fmt::format("no {} before a question", family.user_opening),
-                     .fix = advice(fitting_types(tokenizer, probe))});
+  if (fits(tokenizer, family, probe)) return std::nullopt;
+  return UserError(fmt::format("the chat template does not write the turns of tokenizer_type {}", name_of(type)),
+                   {.where = tokenizer.folder().string(),
+                    .found = fmt::format("no {} before a question", family.user_opening),
+                    .fix = advice(fitting_types(tokenizer, probe))});
 }
 
 /// The family whose turns the template writes, for the rule `original`.
@@ -220,12 +221,12 @@ ChatFormat find_chat_format(const Tokenizer& tokenizer, TokenizerType type, Labe
   if (!tokenizer.has_chat_template()) return {};
   const Probe probe(tokenizer, today);
   Family family = family_of(tokenizer, type);
+  ChatFormat format;
   if (type != TokenizerType::kAuto)
-    check_declared(tokenizer, type, family, probe);
+    format.mismatch = check_declared(tokenizer, type, family, probe);
   else if (mask == LabelMask::kOriginal)
     family = family_found(tokenizer, probe);
 
-  ChatFormat format;
   for (const Family::Turns& turns : family.masked) {
     ChatFormat::MaskedTurns& masked = format.masked_turns.emplace_back();
     for (const std::string& opening : turns.openings) masked.openings.push_back(tokenizer.encode(opening));

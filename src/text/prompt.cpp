@@ -72,6 +72,7 @@ EncodedText encode_whole(const Tokenizer& tokenizer, std::span<const Message> me
     const std::vector<int64_t> ids = tokenizer.encode(encoded.text);
     expand_attachments(ids, std::vector<bool>(ids.size(), false), options, encoded);
   } else if (options.label_mask == LabelMask::kOriginal) {
+    if (options.chat_format.mismatch) throw *options.chat_format.mismatch;
     if (options.chat_format.masked_turns.empty()) throw std::logic_error("a conversation is labelled without its chat format");
     const std::vector<int64_t> ids = tokenizer.encode(encoded.text);
     expand_attachments(ids, learnt_by_original_rule(ids, options.chat_format), options, encoded);

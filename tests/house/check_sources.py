@@ -40,7 +40,7 @@ FOLDERS = ("src", "tests", "bench", "docs", "recipes", "cmake", "deps", "rust", 
 
 def text_files(root):
     """The project's own text files; goldens (tests/data) are data."""
-    tops = [path for path in root.iterdir() if path.is_file()]
+    tops = [path for path in root.iterdir() if path.is_file() and path.name != ".git"]  # a file in a linked worktree
     for folder in FOLDERS:
         tops += sorted((root / folder).rglob("*"))
     for path in tops:

@@ -199,7 +199,12 @@ Tokenizer load_tokenizer(const fs::path& folder, const Recipe* recipe) {
   Tokenizer tokenizer = Tokenizer::load(folder);
   if (recipe == nullptr) return tokenizer;
   try {
-    find_chat_format(tokenizer, recipe->tokenizer_type.value_or(TokenizerType::kAuto), recipe->label_mask, today_iso_date());
+    const ChatFormat format =
+        find_chat_format(tokenizer, recipe->tokenizer_type.value_or(TokenizerType::kAuto), recipe->label_mask, today_iso_date());
+    if (format.mismatch && recipe->label_mask == LabelMask::kOriginal) {
+      warn(fmt::format("{}, key tokenizer_type: {} ({}); plain texts can be learnt, conversations will be refused", recipe->file.string(),
+                       format.mismatch->message(), format.mismatch->details().found));
+    }
   } catch (const UserError& error) {
     throw error.at(recipe->file.string() + ", key tokenizer_type");
   }
