@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/temporary_folder.h"
 #include "data/image_loader.h"
 #include "image/dicom_series.h"
 
@@ -52,11 +53,6 @@ TEST(VolumeLoaders, KeysOfTheLoaderChooseSliceAndWindow) {
 /// A folder of slices: copies of a file of the goldens, each with its place and its number written over a marked text.
 class SeriesTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-  }
-
   /// Explicit little endian, 2 x 1 pixels of 8 bits, both of `value`.
   void write(const std::string& name, uint8_t value, const std::string& position, const std::string& number,
              const std::string& orientation = "1\\0\\0\\0\\1\\0", const std::string& series = "1.2.3") {
@@ -93,7 +89,8 @@ class SeriesTest : public ::testing::Test {
     return decode({.type = "image", .path = folder_.filename().string()}, loader).pixels[0];
   }
 
-  fs::path folder_ = fs::path(::testing::TempDir()) / "volume_test_series";
+  const multimeditron::TemporaryFolder temporary_;  // tests run beside each other
+  const fs::path folder_ = temporary_.path();
 };
 
 TEST_F(SeriesTest, SlicesStandInTheOrderOfTheirPlaces) {

@@ -175,11 +175,15 @@ TEST(ChatFormat, ATokenizerOfAnotherTypeIsRefused) {
                     "label_mask: assistant");
 }
 
-TEST(ChatFormat, ATemplateThatDoesNotWriteTheDeclaredTurnsIsRefused) {
+TEST(ChatFormat, ATemplateThatDoesNotWriteTheDeclaredTurnsTakesTextsAlone) {
   // a Llama that was taught other turns: its own delimiters are still in the vocabulary
   Prompt prompt = with_template("llama", "{%- for m in messages %}{{- '[' + m.role + ']' + m.content + '<|eot_id|>' }}{%- endfor %}");
-  EXPECT_USER_ERROR(prompt.learn(LabelMask::kOriginal, TokenizerType::kLlama), "does not write the turns of tokenizer_type llama",
+  prompt.learn(LabelMask::kOriginal, TokenizerType::kLlama);
+  const std::vector<Message> messages{{"user", "Is it?"}, {"assistant", "It is."}};
+  EXPECT_USER_ERROR(encode_conversation(prompt.tokenizer, messages, prompt.options), "does not write the turns of tokenizer_type llama",
                     "no <|start_header_id|>user<|end_header_id|>", "label_mask: assistant");
+  EXPECT_EQ(encode_text(prompt.tokenizer, "It is.", prompt.options).learnt_tokens,
+            static_cast<int64_t>(prompt.tokenizer.encode("It is.", true).size()));
 }
 
 TEST(ChatFormat, AutoFindsTheDelimitersThatTheTemplateWrites) {
