@@ -88,7 +88,8 @@ def numbers_of(arguments):
 class Collator:
     """Rows of the data set to a micro-batch: template, tokens, labels, decoded and processed images, padding on the right."""
 
-    def __init__(self, tokenizer, processor, attachment_id, num_embeddings, dtype):
+    def __init__(self, tokenizer, tokenizer_type, processor, attachment_id, num_embeddings, dtype):
+        self.tokenizer_type = tokenizer_type
         self.tokenizer, self.processor, self.attachment_id = tokenizer, processor, attachment_id
         self.num_embeddings, self.dtype = num_embeddings, dtype
 
@@ -98,7 +99,8 @@ class Collator:
             text = self.tokenizer.apply_chat_template(row["conversations"], tokenize=False)
             ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
             counts = [self.num_embeddings if token == self.attachment_id else 1 for token in ids]
-            labels = [IGNORED if token == self.attachment_id else label for token, label in zip(ids, original_labels(self.tokenizer, ids))]
+            learnt = original_labels(self.tokenizer, ids, self.tokenizer_type)
+            labels = [IGNORED if token == self.attachment_id else label for token, label in zip(ids, learnt)]
             all_ids.append([token for token, count in zip(ids, counts) for _ in range(count)])
             all_labels.append([label for label, count in zip(labels, counts) for _ in range(count)])
             images += [Image.open(io.BytesIO(item["value"]["bytes"])) for item in row["modalities"]]
@@ -203,7 +205,7 @@ def main():
     model = build_model(recipe, tokenizer, checkpoint, ARGUMENTS.attention, dtype)
     processor = CLIPImageProcessorPil.from_pretrained(recipe["modalities"][0]["clip_name"])
     vision = model.modalities_with_projection[0].feature_extractor.config.vision_config
-    collator = Collator(tokenizer, processor, model.attachment_id, (vision.image_size // vision.patch_size) ** 2, dtype)
+    collator = Collator(tokenizer, recipe["tokenizer_type"], processor, model.attachment_id, (vision.image_size // vision.patch_size) ** 2, dtype)
     dataset = concatenate_datasets([load_from_disk(item["packed_path"]) for item in recipe["datasets"]])
     dataset = dataset.select(numpy.random.default_rng(recipe.get("seed", 0)).permutation(len(dataset)))
     recorder = Recorder(model)

@@ -13,17 +13,10 @@
 #include "base/suggest.h"
 #include "data/columns.h"
 #include "data/row_index.h"
+#include "data/sampler.h"
 
 namespace multimeditron {
 namespace {
-
-/// Neighbouring numbers give unrelated ones (splitmix64).
-uint64_t mix(uint64_t seed, uint64_t number) {
-  uint64_t z = seed + 0x9e3779b97f4a7c15 * (number + 1);
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-  return z ^ (z >> 31);
-}
 
 class FirstRows : public Dataset, public HasColumns {
  public:
@@ -123,7 +116,7 @@ class Concatenation : public Dataset {
     if (taken == size) return rows_.first_row(part) + at;
     // Epoch after epoch, drawn orders of the part are walked through, each from its first to its last row.
     const int64_t walked = epoch * taken + at, pass = walked / size;
-    const uint64_t key = mix(mix(seed_, part), static_cast<uint64_t>(pass));
+    const uint64_t key = mix_seed(mix_seed(seed_, part), static_cast<uint64_t>(pass));
     return rows_.first_row(part) + permuted(walked % size, size, key);
   }
 
@@ -199,7 +192,7 @@ int64_t permuted(int64_t index, int64_t size, uint64_t key) {
   do {
     uint64_t left = value >> half, right = value & mask;
     for (uint64_t round = 0; round < 4; ++round) {
-      const uint64_t next = left ^ (mix(key ^ round, right) & mask);
+      const uint64_t next = left ^ (mix_seed(key ^ round, right) & mask);
       left = right;
       right = next;
     }

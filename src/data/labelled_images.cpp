@@ -5,21 +5,10 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "data/image_loader.h"
+#include "data/sampler.h"
 #include "image/augment.h"
 
 namespace multimeditron {
-namespace {
-
-/// Neighbouring numbers give unrelated seeds (splitmix64).
-uint64_t mix(uint64_t seed, uint64_t number) {
-  uint64_t z = seed + 0x9e3779b97f4a7c15 * (number + 1);
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-  return z ^ (z >> 31);
-}
-
-}  // namespace
-
 LabelledImages::LabelledImages(std::vector<std::unique_ptr<Dataset>> classes, Options options)
     : classes_(std::move(classes)), first_rows_{0}, options_(std::move(options)) {
   for (const auto& dataset : classes_) first_rows_.push_back(first_rows_.back() + dataset->size());
@@ -73,9 +62,9 @@ Sample LabelledImages::build(int64_t number) const {
       return sample;
     }
     const RgbImage part =
-        is_augmented
-            ? augment(image, draw_augmentation(image.width, image.height, mix(options_.seed, static_cast<uint64_t>(number))), options_.side)
-            : resize_and_crop(image, options_.edge, options_.side);
+        is_augmented ? augment(image, draw_augmentation(image.width, image.height, mix_seed(options_.seed, static_cast<uint64_t>(number))),
+                               options_.side)
+                     : resize_and_crop(image, options_.edge, options_.side);
     sample.images.push_back({image.width, image.height, 0, normalise(part, options_.mean, options_.std)});
     return sample;
   } catch (const UserError& error) {

@@ -10,28 +10,12 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "data/sample.h"
+#include "data_sets/row_json.h"
 
 namespace multimeditron::testing {
 
 inline const std::filesystem::path kCase = std::filesystem::path(TEST_DATA) / "case_qwen3_clip";
 inline const char* const kToken = "<|reserved_special_token_0|>";
-
-inline std::filesystem::path scratch(const std::string& name) {
-  const std::filesystem::path folder = std::filesystem::path(::testing::TempDir()) / ("sample_test_" + name);
-  std::filesystem::remove_all(folder);
-  std::filesystem::create_directories(folder);
-  return folder;
-}
-
-template <typename Body>
-std::string complaint(Body body) {
-  try {
-    body();
-  } catch (const UserError& error) {
-    return error.what();
-  }
-  return "no complaint";
-}
 
 /// What the model of the worked example brings: tokenizer, prompt options, processor.
 struct Parts {

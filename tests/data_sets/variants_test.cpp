@@ -112,7 +112,7 @@ TEST(DatasetVariants, PipesSocketsAndDevicesAreNotOpened) {
 }
 
 TEST(ImagePaths, OnlyOrdinaryFilesBelowTheirFolderAreRead) {
-  const fs::path folder = scratch("paths"), images = folder / "images";
+  const fs::path folder = scratch("image_paths"), images = folder / "images";
   fs::create_directories(images / "inner");
   std::ofstream(folder / "secret.png") << "secret";
   std::ofstream(images / "fine.png") << "fine";
