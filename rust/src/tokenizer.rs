@@ -11,6 +11,8 @@ use tokenizers::{
     AddedToken, DecoderWrapper, ModelWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, Tokenizer, TokenizerBuilder,
 };
 
+use crate::byte_level::ByteLevelBpe;
+
 /// GPT-4's split as Qwen2 and Qwen3 use it: contractions, words with one leading sign, single digits, signs, line breaks, blanks.
 const QWEN_SPLIT: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
@@ -29,6 +31,8 @@ pub struct BridgeTokenizer {
     tokenizer: Tokenizer,
     /// As the file has it; the one in `tokenizer` does not trim blanks from offsets.
     post_processor: Option<PostProcessorWrapper>,
+    /// The short way to ids, for the kinds that have one.
+    byte_level: Option<ByteLevelBpe>,
 }
 
 impl BridgeTokenizer {
@@ -41,7 +45,8 @@ impl BridgeTokenizer {
         if let Some(original) = &post_processor {
             tokenizer.with_post_processor(Some(without_trimmed_offsets(original)?));
         }
-        Ok(Self { tokenizer, post_processor })
+        let byte_level = ByteLevelBpe::of(&tokenizer);
+        Ok(Self { tokenizer, post_processor, byte_level })
     }
 
     pub fn size(&self) -> usize {
@@ -55,6 +60,11 @@ impl BridgeTokenizer {
 
     /// Ids, and with `with_offsets` the byte range of the text that each comes from.
     pub fn encode(&self, text: &str, add_special_tokens: bool, with_offsets: bool) -> Result<(Vec<u32>, Offsets), String> {
+        if let (Some(byte_level), false) = (&self.byte_level, add_special_tokens) {
+            if let Some(tokens) = byte_level.encode(&self.tokenizer, text, with_offsets)? {
+                return Ok(tokens);
+            }
+        }
         let encoding = if with_offsets {
             self.tokenizer.encode(text, add_special_tokens)
         } else {
