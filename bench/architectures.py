@@ -7,7 +7,7 @@
 Both sides compute a micro-batch of four samples of about 280 tokens, other lengths each step, 40 % of the positions learnt; the Python side pads
 them to the longest and computes every logit, as training there does. Tokens are real ones. "Like for like": neither recomputes; "the recipe":
 Python with gradient checkpointing, as the cookbook's recipes ask, ours as it runs where memory allows. The share counts the matrix products of
-the decoder and of the labelled rows of the head in the best step, against the machine's best rate in the same dtype; attention is left out.
+the decoder, its attention and the labelled rows of the head in the best step, against the machine's best rate in the same dtype.
 Without --update nothing is written; with it the table of docs/performance.md.
 """
 
@@ -90,10 +90,12 @@ def python_side(folder, dtype, checkpointing, steps, threads):
     print(json.dumps({"seconds": seconds, "loss": loss.item(), "grad_norm": norm}))
 
 
-def flop(values, labelled):
+def flop(values, labelled, lengths):
+    """Matrix products of a step, forward and backward (2 and 4 operations a weight and token), each sample's attention over its whole square."""
     layer = values["hidden_size"] * values["head_dim"] * 2 * (values["num_attention_heads"] + values["num_key_value_heads"])
     layer += (2 if values["model_type"] == "apertus" else 3) * values["hidden_size"] * values["intermediate_size"]
-    return lambda tokens: 6 * (layer * values["num_hidden_layers"] * tokens + values["vocab_size"] * values["hidden_size"] * labelled)
+    attention = 2 * values["num_attention_heads"] * values["head_dim"] * sum(length**2 for length in lengths)
+    return 6 * (values["num_hidden_layers"] * (layer * sum(lengths) + attention) + values["vocab_size"] * values["hidden_size"] * labelled)
 
 
 def child(command, environment):
@@ -154,9 +156,10 @@ def main():
                     for key, bound in (("loss", 1e-5 if dtype == "float32" else 0.01), ("grad_norm", 1e-4 if dtype == "float32" else 0.03)):
                         assert abs(a[key] - b[key]) < bound * b[key], (size, name, dtype, key, a[key], b[key])
                     speed = {key: speeds(run) for key, run in runs.items()}
-                    mean_tokens = sum(LENGTHS) + len(LENGTHS) * (args.steps - 1)
-                    labelled = sum(length - length * 6 // 10 - 1 for length in LENGTHS)
-                    share = max(speed["ours", 0]) / mean_tokens * flop(values, labelled)(mean_tokens) / (rate["bf16" if dtype == "bfloat16" else "fp32"] * 1e9)
+                    lengths = [length + args.steps - 1 for length in LENGTHS]  # of the last step
+                    labelled = sum(length - length * 6 // 10 - 1 for length in lengths)
+                    best_seconds = sum(lengths) / max(speed["ours", 0])
+                    share = flop(values, labelled, lengths) / best_seconds / (rate["bf16" if dtype == "bfloat16" else "fp32"] * 1e9)
                     ratio = [median(speed["ours", 0]) / median(speed["python", 0]), max(speed["ours", 0]) / max(speed["python", 0]),
                              median(speed["ours", 1]) / median(speed["python", 1]), median(speed["ours", 0]) / median(speed["python", 1])]
                     lines.append(f"| {size} | {name} | {'bf16' if dtype == 'bfloat16' else 'fp32'} | {median(speed['ours', 0]):.0f} | {median(speed['python', 0]):.0f} | "

@@ -42,6 +42,16 @@ TEST(Kernels, EveryVariantAgreesWithDoublePrecision) {
       EXPECT_NEAR(activation[i], expected, 1e-6 * std::max(1.0, std::abs(expected)));
     }
 
+    auto curved = gate_up;
+    curved[0] = -200;  // exp(340) is no float
+    curved[1] = 200;
+    const auto before = curved;
+    variant.f32.quick_gelu(curved.data(), static_cast<int64_t>(curved.size()));
+    for (size_t i = 0; i < curved.size(); ++i) {
+      const double x = before[i];
+      EXPECT_NEAR(curved[i], x / (1 + std::exp(-1.702 * x)), 1e-6 * std::max(1.0, std::abs(x)));
+    }
+
     // xIELU from far left of its bend to the right, and so near to 0 that expm1 must not lose its digits.
     auto inner = draw(4 * kDim, 5, 3.0f);
     for (int64_t i = 0; i < kDim; ++i) inner[i] *= std::pow(10.0f, -static_cast<float>(i % 8));

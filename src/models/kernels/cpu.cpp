@@ -21,7 +21,7 @@ inline float load(bf16 value) {
 inline void store(float& target, float value) {
   target = value;
 }
-inline void store(bf16& target, float value) {  // round to nearest even; NaN keeps its top bits
+inline void store(bf16& target, float value) {  // round to nearest even; the processor's own NaN stays one
   const uint32_t bits = std::bit_cast<uint32_t>(value);
   target.bits = static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
@@ -41,8 +41,8 @@ inline float fast_expm1(float x) {
   return exponent == 0 ? small : std::bit_cast<float>((exponent + 127) << 23) * (small + 1.0f) - 1.0f;
 }
 
-/// exp by range reduction to [-ln2/2, ln2/2] and a polynomial of degree 6 (relative error below 4e-6; NaN is not kept); 0 below -87,
-/// saturates above 88.
+/// exp by range reduction to [-ln2/2, ln2/2] and a polynomial of degree 6 (relative error below 4e-6; NaN is not kept); x is held
+/// between -87 and 88, so that the result is never 0 nor infinite.
 inline float fast_exp(float x) {
   x = x < -87.0f ? -87.0f : x;
   x = x > 88.0f ? 88.0f : x;
@@ -109,6 +109,14 @@ void swiglu_backward(T* gate_up, const T* __restrict grad_out, int64_t rows, int
       store(gate[i], d * u * (sigmoid + silu * (1.0f - sigmoid)));
       store(up[i], d * silu);
     }
+  }
+}
+
+template <class T>
+void quick_gelu(T* x, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) {
+    const float v = load(x[i]);
+    store(x[i], v / (1.0f + fast_exp(-1.702f * v)));
   }
 }
 
@@ -353,6 +361,7 @@ KernelSet<T> kernel_set() {
           .rms_norm_backward = rms_norm_backward<T>,
           .swiglu = swiglu<T>,
           .swiglu_backward = swiglu_backward<T>,
+          .quick_gelu = quick_gelu<T>,
           .xielu = xielu<T>,
           .xielu_backward = xielu_backward<T>,
           .gather_heads = gather_heads<T>,

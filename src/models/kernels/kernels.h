@@ -55,6 +55,8 @@ struct KernelSet {
   void (*swiglu)(const T* gate_up, T* out, int64_t rows, int64_t dim);
   /// gate_up is overwritten by its gradient.
   void (*swiglu_backward)(T* gate_up, const T* grad_out, int64_t rows, int64_t dim);
+  /// x becomes x * sigmoid(1.702 x), CLIP's approximation of GELU (arXiv:1606.08415).
+  void (*quick_gelu)(T* x, int64_t count);
   /// out = alpha_p x^2 + beta x where x > 0, else alpha_n (expm1(min(x, eps)) - x) + beta x.
   void (*xielu)(const T* x, T* out, int64_t rows, int64_t dim, const Xielu& activation);
   /// x is overwritten by its gradient; grad_alpha[2] += those of alpha_p and alpha_n.

@@ -1,11 +1,9 @@
 #include "models/vision/clip_layer.h"
 
-#include <ATen/TensorOperators.h>
-#include <ATen/ops/gelu.h>
 #include <ATen/ops/layer_norm.h>
 #include <ATen/ops/linear.h>
-#include <ATen/ops/sigmoid.h>
 
+#include "models/layers/gelu.h"
 #include "models/vision/attend.h"
 
 namespace multimeditron {
@@ -35,11 +33,11 @@ at::Tensor ClipLayer::forward(const at::Tensor& x, bool causal) const {
     return at::linear(n, weight->data, bias->data).view({images, tokens, heads, dim / heads}).transpose(1, 2);
   };
   const at::Tensor attention = attend(project(q_weight_, q_bias_), project(k_weight_, k_bias_), project(v_weight_, v_bias_), causal);
-  const at::Tensor mixed = x + at::linear(attention.transpose(1, 2).reshape({images, tokens, dim}), out_weight_->data, out_bias_->data);
+  const at::Tensor mixed =
+      add_residual(x, at::linear(attention.transpose(1, 2).reshape({images, tokens, dim}), out_weight_->data, out_bias_->data));
   const at::Tensor inner = at::linear(at::layer_norm(mixed, {dim}, norm2_weight_->data, norm2_bias_->data, config_.layer_norm_eps),
                                       fc1_weight_->data, fc1_bias_->data);
-  const at::Tensor active = config_.hidden_act == "gelu" ? at::gelu(inner) : inner * at::sigmoid(inner * 1.702);
-  return mixed + at::linear(active, fc2_weight_->data, fc2_bias_->data);
+  return add_residual(mixed, at::linear(gelu(inner, config_.hidden_act == "quick_gelu"), fc2_weight_->data, fc2_bias_->data));
 }
 
 }  // namespace multimeditron

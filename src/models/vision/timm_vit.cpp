@@ -2,10 +2,10 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
-#include <ATen/ops/gelu.h>
 #include <ATen/ops/layer_norm.h>
 #include <ATen/ops/linear.h>
 
+#include "models/layers/gelu.h"
 #include "models/vision/attend.h"
 
 namespace multimeditron {
@@ -32,10 +32,11 @@ at::Tensor TimmVitTower::Block::forward(const at::Tensor& x) const {
                              .view({images, tokens, 3, heads, dim / heads})
                              .permute({2, 0, 3, 1, 4});  // [3, N, heads, tokens, head_dim]
   const at::Tensor attention = attend(qkv.select(0, 0), qkv.select(0, 1), qkv.select(0, 2), false);
-  const at::Tensor mixed = x + at::linear(attention.transpose(1, 2).reshape({images, tokens, dim}), proj_weight->data, proj_bias->data);
+  const at::Tensor mixed =
+      add_residual(x, at::linear(attention.transpose(1, 2).reshape({images, tokens, dim}), proj_weight->data, proj_bias->data));
   const at::Tensor inner =
       at::linear(at::layer_norm(mixed, {dim}, norm2_weight->data, norm2_bias->data, eps), fc1_weight->data, fc1_bias->data);
-  return mixed + at::linear(at::gelu(inner), fc2_weight->data, fc2_bias->data);
+  return add_residual(mixed, at::linear(gelu(inner, false), fc2_weight->data, fc2_bias->data));
 }
 
 TimmVitTower::TimmVitTower(const TimmVitConfig& config) : config_(config) {
