@@ -130,7 +130,8 @@ std::string read_file(const std::filesystem::path& file) {
   return content;
 }
 
-std::string read_regular_file(const std::filesystem::path& file) {
+std::string read_regular_file(const std::filesystem::path& file, const std::function<void(std::span<const std::byte>)>& look,
+                              size_t look_size) {
   const auto check = [&](const struct stat& status) {
     if (S_ISREG(status.st_mode)) return;
     const char* kind = S_ISDIR(status.st_mode)    ? "a folder"
@@ -152,16 +153,25 @@ std::string read_regular_file(const std::filesystem::path& file) {
     throw UserError("too large a file",
                     {.where = file.string(), .found = fmt::format("{} bytes; at most {} are read", status.st_size, kMostBytes)});
   }
-  std::string content(static_cast<size_t>(status.st_size), '\0');
-  size_t done = 0;
-  while (done < content.size()) {
-    const ssize_t size = ::read(descriptor.fd, content.data() + done, content.size() - done);
-    if (size < 0 && errno == EINTR) continue;
-    if (size < 0) throw_file_error("read", file, errno);
-    if (size == 0) break;  // it has become shorter meanwhile
-    done += static_cast<size_t>(size);
+  std::string content;
+  const auto read_to = [&](size_t end) {
+    size_t done = content.size();
+    content.resize(end);
+    while (done < end) {
+      const ssize_t size = ::read(descriptor.fd, content.data() + done, end - done);
+      if (size < 0 && errno == EINTR) continue;
+      if (size < 0) throw_file_error("read", file, errno);
+      if (size == 0) break;  // it has become shorter meanwhile
+      done += static_cast<size_t>(size);
+    }
+    content.resize(done);
+  };
+  const auto whole = static_cast<size_t>(status.st_size);
+  if (look && whole > look_size) {
+    read_to(look_size);
+    look(std::as_bytes(std::span(content)));
   }
-  content.resize(done);
+  read_to(whole);
   return content;
 }
 

@@ -21,8 +21,10 @@ void read_blocks(const std::filesystem::path& file, const std::function<void(std
 std::string read_file(const std::filesystem::path& file);
 
 /// The whole of an ordinary file. Throws UserError for a folder, a pipe, a socket or a device, none of which is opened: it would block,
-/// never end or do something.
-std::string read_regular_file(const std::filesystem::path& file);
+/// never end or do something. `look`: is shown the first `look_size` bytes of a longer file, and may throw before memory is taken for the
+/// rest, so that a file of gigabytes that is none of what is wanted costs nothing.
+std::string read_regular_file(const std::filesystem::path& file, const std::function<void(std::span<const std::byte>)>& look = {},
+                              size_t look_size = 1 << 16);
 
 /// `base` / `path`, where an image that data name is looked for. Refused with a UserError where that is not below `base`, links followed
 /// (those of a hub snapshot into its own blobs are fine).

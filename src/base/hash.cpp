@@ -3,6 +3,7 @@
 #include <openssl/evp.h>
 
 #include <array>
+#include <charconv>
 #include <stdexcept>
 
 #include "base/file.h"
@@ -48,6 +49,13 @@ std::string sha256_of_file(const std::filesystem::path& file) {
   Sha256 hash;
   read_blocks(file, [&](std::span<const std::byte> block) { hash.update(block); });
   return hash.finish();
+}
+
+uint64_t content_hash(std::string_view bytes) {
+  const std::string digits = sha256(bytes);
+  uint64_t hash = 0;
+  std::from_chars(digits.data(), digits.data() + 16, hash, 16);
+  return hash;
 }
 
 }  // namespace multimeditron

@@ -34,4 +34,18 @@ inline std::string sha256(std::string_view text) {
 }
 std::string sha256_of_file(const std::filesystem::path& file);
 
+/// The first 64 bits of the SHA-256: what an image's bytes are known by.
+uint64_t content_hash(std::string_view bytes);
+
+/// Spreads what differs in any bits over all of them (the last step of splitmix64).
+constexpr uint64_t mix_bits(uint64_t value) {
+  value = (value ^ value >> 30) * 0xbf58476d1ce4e5b9;
+  value = (value ^ value >> 27) * 0x94d049bb133111eb;
+  return value ^ value >> 31;
+}
+/// Neighbouring numbers give unrelated seeds (splitmix64).
+constexpr uint64_t mix_seed(uint64_t seed, uint64_t number) {
+  return mix_bits(seed + 0x9e3779b97f4a7c15 * (number + 1));
+}
+
 }  // namespace multimeditron

@@ -323,14 +323,14 @@ std::vector<uint32_t> Pickle::pop_to_mark() {
 
 void Pickle::memorise(uint64_t number) {
   if (stack_.empty()) malformed("a value taken where there is none");
-  if (memo_.size() >= kMaxValues) malformed(fmt::format("more than {} values kept", kMaxValues));
+  if (number >= kMaxValues) malformed(fmt::format("a value kept under a number of {} or more", kMaxValues));  // torch counts from 0
+  if (number >= memo_.size()) memo_.resize(number + 1, kNothing);
   memo_[number] = stack_.back();
 }
 
 void Pickle::recall(uint64_t number) {
-  const auto entry = memo_.find(number);
-  if (entry == memo_.end()) malformed("a reference to nothing");
-  stack_.push_back(entry->second);
+  if (number >= memo_.size() || memo_[number] == kNothing) malformed("a reference to nothing");
+  stack_.push_back(memo_[number]);
 }
 
 std::span<const std::byte> Pickle::take(uint64_t count) {

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <span>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -13,9 +12,9 @@
 namespace multimeditron {
 
 /// The tensors' part of a Python pickle, which is a program: this machine knows the operations that build numbers, strings, tuples, lists,
-/// dictionaries and tensors, and the six functions and ten storage classes that torch.save names for them. It refuses every other operation
-/// and every other name at once, so that nothing is imported, constructed or called. Values lie in one arena and refer to each other by
-/// number: nesting costs no stack, cycles leak nothing, and memory is bounded by the length of the pickle.
+/// dictionaries and tensors, and the three functions and ten storage classes that torch.save names for them. It refuses every other
+/// operation and every other name at once, so that nothing is imported, constructed or called. Values lie in one arena and refer to each
+/// other by number: nesting costs no stack, cycles leak nothing, and memory is bounded by the length of the pickle.
 class Pickle {
  public:
   enum class Kind { kNone, kBool, kInteger, kFloat, kString, kTuple, kList, kDict, kFunction, kStorageClass, kStorage, kTensor };
@@ -61,10 +60,11 @@ class Pickle {
 
   std::span<const std::byte> bytes_;
   size_t position_ = 0, operation_ = 0, num_dimensions_ = 0;
+  static constexpr uint32_t kNothing = UINT32_MAX;
   std::vector<Value> values_;
   std::vector<uint32_t> stack_;
   std::vector<size_t> marks_;
-  std::unordered_map<uint64_t, uint32_t> memo_;
+  std::vector<uint32_t> memo_;  ///< by number, kNothing where there is none
 };
 
 }  // namespace multimeditron

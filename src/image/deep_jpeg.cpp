@@ -20,10 +20,6 @@
 namespace multimeditron {
 namespace {
 
-UserError other_size(const std::string& kind) {
-  return corrupt_image(kind, "its size is not the one that the file around it names");
-}
-
 size_t number(std::span<const std::byte> bytes, size_t at) {
   return std::to_integer<size_t>(bytes[at]) << 8 | std::to_integer<size_t>(bytes[at + 1]);
 }
@@ -91,6 +87,9 @@ Samples decode_deep_jpeg_samples(std::span<const std::byte> bytes, const JpegHea
   // Before any memory is taken: a sample (of a lossless JPEG), a block (else) costs a bit.
   if (count / (is_lossless ? 1 : 64) / 8 > bytes.size() || bytes.size() > UINT32_MAX || count > UINT32_MAX / 2)
     throw truncated_image("JPEG", fmt::format("{} bytes for {} samples", bytes.size(), count));
+  int scans = 0;
+  for (size_t at = 0; at + 1 < bytes.size(); ++at) scans += number(bytes, at) == 0xffda ? 1 : 0;
+  if (scans > kMaxScans) throw corrupt_image("JPEG", fmt::format("more than {} scans", kMaxScans));
 
   static std::once_flag once;
   std::call_once(once, [] { OFLog::configure(OFLogger::OFF_LOG_LEVEL); });

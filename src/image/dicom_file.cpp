@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
 #include <charconv>
 #include <cmath>
 #include <cstring>
@@ -99,6 +98,13 @@ class FileReader {
     if (bytes.size() > 4) return static_cast<int64_t>(little_or_big(bytes, 0, 2, walker_.is_big_endian()));
     return std::nullopt;
   }
+  /// A number of bits, or the place of one in a sample.
+  int bits(const Element& element, size_t end) const {
+    constexpr int64_t kMost = 64;
+    const int64_t bits = whole(element, end).value_or(0);
+    if (bits > kMost) throw corrupt_image(kKind, fmt::format("a sample of more than {} bits", kMost));
+    return static_cast<int>(bits);
+  }
   std::optional<double> first_number(const Element& element, size_t end) const {
     const std::vector<double> numbers = numbers_of(text(element, end));
     return numbers.empty() ? std::nullopt : std::optional(numbers.front());
@@ -143,13 +149,13 @@ class FileReader {
         file_.columns = whole(element, end).value_or(0);
         break;
       case dicom_tag(0x0028, 0x0100):
-        file_.bits_allocated = static_cast<int>(whole(element, end).value_or(0));
+        file_.bits_allocated = bits(element, end);
         break;
       case dicom_tag(0x0028, 0x0101):
-        file_.bits_stored = static_cast<int>(whole(element, end).value_or(0));
+        file_.bits_stored = bits(element, end);
         break;
       case dicom_tag(0x0028, 0x0102):
-        high_bit_ = whole(element, end);
+        high_bit_ = bits(element, end);
         break;
       case dicom_tag(0x0028, 0x0103):
         file_.is_signed = whole(element, end).value_or(0) == 1;
@@ -332,7 +338,7 @@ class FileReader {
 
   void finish() {
     if (file_.bits_stored == 0) file_.bits_stored = file_.bits_allocated;
-    file_.high_bit = static_cast<int>(high_bit_.value_or(file_.bits_stored - 1));
+    file_.high_bit = high_bit_.value_or(file_.bits_stored - 1);
     file_.modality_table = table(modality_table_);
     file_.voi_table = table(voi_table_);
     if (file_.photometric != "PALETTE COLOR") return;
@@ -344,7 +350,7 @@ class FileReader {
   const Walker& walker_;
   int64_t frame_;
   DicomFile& file_;
-  std::optional<int64_t> high_bit_;
+  std::optional<int> high_bit_;
   RawTable modality_table_, voi_table_;
   std::array<RawTable, 3> palette_;
   std::span<const std::byte> extended_offsets_;
@@ -382,33 +388,55 @@ size_t read_meta(std::span<const std::byte> bytes, size_t at, std::string& uid) 
   throw truncated_image(kKind, "end of data within its file header");
 }
 
-/// A whole deflated data set, grown as it comes: a few bytes that claim to hold much take little.
-std::vector<std::byte> inflated(std::span<const std::byte> data, const DecodeOptions& options) {
-  const int64_t most = options.max_pixels * 16;  // a picture's bytes, several times over
+/// Unfolds a data set on to `size` bytes or its end, in steps: it takes the memory that its bytes fill, not what they claim.
+void inflate_to(size_t size, Inflater& inflater, std::vector<std::byte>& out) {
+  while (out.size() < size) {
+    const size_t before = out.size();
+    out.resize(std::min(size, std::max<size_t>(2 * before, 1 << 16)));
+    const size_t filled = inflater.read(std::span(out).subspan(before));
+    if (before + filled == out.size()) continue;
+    out.resize(before + filled);
+    return;
+  }
+}
+
+/// What is needed of a deflated data set, since a megabyte may hold a gigabyte: what stands before the pixels, then what a frame of this
+/// size takes, and the frames before it.
+std::vector<std::byte> inflated(std::span<const std::byte> data, int64_t frame, const DecodeOptions& options, const DicomSyntax& syntax,
+                                bool with_pixels) {
+  constexpr size_t kBeforePixels = 16 << 20;
   Inflater inflater(data, Inflater::Format::kRaw, kKind);
   std::vector<std::byte> result;
-  for (int64_t size = 1 << 16; size <= most; size *= 2) {
-    const size_t before = result.size();
-    result.resize(static_cast<size_t>(size));
-    const size_t filled = inflater.read(std::span(result).subspan(before));
-    if (filled == result.size() - before) continue;
-    result.resize(before + filled);
-    return result;
+  inflate_to(kBeforePixels, inflater, result);
+  if (!with_pixels || result.size() < kBeforePixels) return result;
+  DicomFile header;
+  const Walker walker(result, syntax);
+  FileReader(walker, frame, header).read(/*with_pixels=*/false);
+  check_image_size(header.columns, header.rows, options);
+  const double pixels = static_cast<double>(header.rows) * static_cast<double>(header.columns) * header.samples_per_pixel;
+  const double needed = pixels * header.bits_allocated / 8 * static_cast<double>(frame + 1) + 1;
+  constexpr double kMost = 4.0 * (1 << 30);  // as of a file that is not deflated
+  if (needed > kMost) {
+    throw UserError("too large an image", {.found = "a frame of a deflated DICOM file behind gigabytes of others",
+                                           .fix = "convert the file to explicit little endian"});
   }
-  throw UserError("too large an image", {.found = "a deflated DICOM file of gigabytes", .fix = "convert it to explicit little endian"});
+  inflate_to(kBeforePixels + static_cast<size_t>(std::max(needed, 0.0)), inflater, result);
+  return result;
 }
 
 }  // namespace
 
+bool has_dicom_preamble(std::span<const std::byte> bytes) {
+  return bytes.size() >= kPreamble + kMagic && std::memcmp(bytes.data() + kPreamble, "DICM", kMagic) == 0;
+}
+
 bool is_dicom(std::span<const std::byte> bytes) {
-  if (bytes.size() >= kPreamble + kMagic && std::memcmp(bytes.data() + kPreamble, "DICM", kMagic) == 0) return true;
-  return begins_a_data_set(bytes);
+  return has_dicom_preamble(bytes) || begins_a_data_set(bytes);
 }
 
 DicomFile read_dicom(std::span<const std::byte> bytes, int64_t frame, const DecodeOptions& options, bool with_pixels) {
-  const bool has_preamble = bytes.size() >= kPreamble + kMagic && std::memcmp(bytes.data() + kPreamble, "DICM", kMagic) == 0;
   std::string uid;
-  const size_t begin = read_meta(bytes, has_preamble ? kPreamble + kMagic : 0, uid);
+  const size_t begin = read_meta(bytes, has_dicom_preamble(bytes) ? kPreamble + kMagic : 0, uid);
   DicomFile file;
   if (!uid.empty()) {
     const auto known = syntaxes().find(uid);
@@ -423,7 +451,7 @@ DicomFile read_dicom(std::span<const std::byte> bytes, int64_t frame, const Deco
   }
   std::span<const std::byte> data = bytes.subspan(begin);
   if (file.syntax.is_deflated) {
-    file.inflated = inflated(data, options);
+    file.inflated = inflated(data, frame, options, file.syntax, with_pixels);
     data = file.inflated;
   }
   // Some files are written otherwise than they say: two letters behind the first tag are its type.

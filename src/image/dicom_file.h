@@ -60,6 +60,9 @@ struct DicomFile {
   std::optional<double> number;
 };
 
+/// Does "DICM" stand behind a preamble?
+bool has_dicom_preamble(std::span<const std::byte> bytes);
+
 /// A DICOM file by its content: "DICM" behind the preamble, or, where that is missing, a data set that begins as one must.
 bool is_dicom(std::span<const std::byte> bytes);
 

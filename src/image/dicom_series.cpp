@@ -5,11 +5,15 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <map>
+#include <mutex>
+#include <optional>
 #include <set>
 #include <vector>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "image/dicom_file.h"
 
 namespace multimeditron {
@@ -74,14 +78,26 @@ std::optional<Slice> read_slice(const fs::path& file) {
   return slice;
 }
 
-}  // namespace
-
-fs::path find_slice(const fs::path& folder, const VolumeOptions& view) {
-  std::vector<Slice> slices;
+/// The folder's ordinary files, by name.
+std::vector<fs::directory_entry> files_of(const fs::path& folder, const std::optional<fs::path>& base) {
+  std::vector<fs::directory_entry> files;
   std::error_code code;
-  for (const auto& entry : fs::directory_iterator(folder, code)) {
-    if (!entry.is_regular_file(code) || entry.path().filename().string().starts_with(".")) continue;
-    if (auto slice = read_slice(entry.path())) slices.push_back(std::move(*slice));
+  fs::directory_iterator at(folder, code);
+  for (; !code && at != fs::directory_iterator(); at.increment(code)) {
+    std::error_code gone;
+    if (!at->is_regular_file(gone) || at->path().filename().string().starts_with(".")) continue;
+    if (base && at->is_symlink(gone)) path_below(*base, fs::absolute(at->path()).string());
+    files.push_back(*at);
+  }
+  if (code) throw_file_error("open", folder, code.value());
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+fs::path choose_slice(const fs::path& folder, const VolumeOptions& view, const std::vector<fs::directory_entry>& files) {
+  std::vector<Slice> slices;
+  for (const fs::directory_entry& file : files) {
+    if (auto slice = read_slice(file.path())) slices.push_back(std::move(*slice));
   }
   if (slices.empty()) {
     throw UserError("a folder without DICOM slices",
@@ -126,6 +142,44 @@ fs::path find_slice(const fs::path& folder, const VolumeOptions& view) {
                                                    .fix = fmt::format("set `slice` to at most {}", count - 1)});
   }
   return slices[static_cast<size_t>(index)].file;
+}
+
+/// What choose_slice chose, so that an epoch does not read all headers of a series for each sample.
+class FoundSlices {
+ public:
+  std::optional<fs::path> find(const std::string& key) {
+    const std::lock_guard lock(mutex_);
+    const auto entry = slices_.find(key);
+    return entry == slices_.end() ? std::nullopt : std::optional(entry->second);
+  }
+  void add(const std::string& key, const fs::path& slice) {
+    constexpr size_t kMost = 1 << 16;
+    const std::lock_guard lock(mutex_);
+    if (slices_.size() >= kMost) slices_.clear();
+    slices_[key] = slice;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<std::string, fs::path> slices_;
+};
+
+}  // namespace
+
+fs::path find_slice(const fs::path& folder, const VolumeOptions& view, const std::optional<fs::path>& base) {
+  static FoundSlices found;
+  const std::vector<fs::directory_entry> files = files_of(folder, base);
+  std::string listing = fmt::format("{}\n{}\n{}\n", folder.string(), view.plane ? name_of(*view.plane) : "", view.slice.value_or(-1));
+  for (const fs::directory_entry& file : files) {
+    std::error_code gone;
+    listing += fmt::format("{}\n{}\n{}\n", file.path().filename().string(), file.file_size(gone),
+                           file.last_write_time(gone).time_since_epoch().count());
+  }
+  const std::string key = sha256(listing);
+  if (const auto known = found.find(key)) return *known;
+  fs::path slice = choose_slice(folder, view, files);
+  found.add(key, slice);
+  return slice;
 }
 
 }  // namespace multimeditron

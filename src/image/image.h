@@ -59,6 +59,10 @@ struct DecodeOptions {
 /// Throws UserError whose message names the kind of fault: unidentified, truncated, corrupt, too large, unsupported.
 RgbImage decode_image(std::span<const std::byte> bytes, const DecodeOptions& options = {});
 
+/// Throws what decode_image would, where a file that begins so is of no format that is read. kFirstBytes are enough to tell.
+void require_image(std::span<const std::byte> first_bytes);
+inline constexpr size_t kFirstBytes = 1 << 16;
+
 /// An 8-bit RGB PNG of `image`, for the demo's data set and for reports.
 std::string encode_png(const RgbImage& image);
 

@@ -11,8 +11,9 @@
 
 namespace multimeditron {
 
-Inflater::Inflater(std::span<const std::byte> bytes, Format format, std::string kind) : left_(bytes), kind_(std::move(kind)) {
-  if (inflateInit2(&stream_, format == Format::kGzip ? 16 + MAX_WBITS : -MAX_WBITS) != Z_OK) throw std::bad_alloc();
+Inflater::Inflater(std::span<const std::byte> bytes, Format format, std::string kind)
+    : left_(bytes), format_(format), kind_(std::move(kind)) {
+  if (inflateInit2(&stream_, format_ == Format::kGzip ? 16 + MAX_WBITS : -MAX_WBITS) != Z_OK) throw std::bad_alloc();
 }
 
 size_t Inflater::read(std::span<std::byte> out) {
@@ -31,7 +32,8 @@ size_t Inflater::read(std::span<std::byte> out) {
     const int result = inflate(&stream_, Z_NO_FLUSH);
     filled += room - stream_.avail_out;
     if (result == Z_STREAM_END) {
-      is_at_end_ = true;
+      is_at_end_ = !begins_a_member();
+      if (!is_at_end_ && inflateReset(&stream_) != Z_OK) throw std::bad_alloc();
     } else if (result == Z_BUF_ERROR) {  // neither input nor progress
       throw truncated_image(kind_, "its compressed data ends before its end mark");
     } else if (result != Z_OK) {
@@ -39,6 +41,12 @@ size_t Inflater::read(std::span<std::byte> out) {
     }
   }
   return filled;
+}
+
+/// A gzip file may be several one after the other, as bgzip and `cat` write it; what else stands behind its end is nothing.
+bool Inflater::begins_a_member() const {
+  const Bytef* next = stream_.next_in;  // what is left lies in one piece
+  return format_ == Format::kGzip && stream_.avail_in + left_.size() >= 2 && next[0] == 0x1f && next[1] == 0x8b;
 }
 
 bool Inflater::skip(int64_t count) {

@@ -12,7 +12,8 @@ namespace multimeditron {
 /// Deflate folds at most so many bytes into one.
 inline constexpr int64_t kMostFolded = 1032;
 
-/// Unfolds deflated bytes piece by piece. Throws UserError "corrupt" or, where the compressed data is cut short, "truncated".
+/// Unfolds deflated bytes piece by piece, of a gzip file all members. Throws UserError "corrupt" or, where the compressed data is cut
+/// short, "truncated".
 class Inflater {
  public:
   enum class Format { kGzip, kRaw };
@@ -28,8 +29,11 @@ class Inflater {
   bool skip(int64_t count);
 
  private:
+  bool begins_a_member() const;
+
   z_stream stream_{};
   std::span<const std::byte> left_;
+  Format format_;
   std::string kind_;
   bool is_at_end_ = false;
 };

@@ -16,9 +16,6 @@
 namespace multimeditron {
 namespace {
 
-/// A progressive file may repeat scans without end, each costing a pass over the whole image; encoders write about ten.
-constexpr int kMaxScans = 256;
-
 /// libjpeg-turbo over bytes in memory. libjpeg reports errors by a callback that must not return: here it jumps back into the method
 /// that called it, so those methods hold no object with a destructor.
 class JpegReader {
@@ -237,7 +234,7 @@ Samples decode_jpeg_samples(std::span<const std::byte> bytes, const ExpectedSize
   JpegReader reader(bytes);
   if (!reader.read_header()) throw reader.error();
   if (reader.width() != expected.width || reader.height() != expected.height || reader.num_components() != expected.components)
-    throw corrupt_image("JPEG", "its size is not the one that the file around it names");
+    throw other_size("JPEG");
   require_room(reader, bytes);
   if (!reader.start(1, /*converts_colours=*/false)) throw reader.error();
   Samples samples{.width = reader.width(), .height = reader.height(), .components = reader.num_components(), .values = {}};

@@ -5,7 +5,6 @@
 #include <array>
 #include <cstring>
 #include <memory>
-#include <optional>
 #include <string_view>
 
 #include "image/codec.h"
@@ -38,10 +37,15 @@ bool is_codestream(std::span<const std::byte> bytes) {
   return bytes.size() >= 4 && std::memcmp(bytes.data(), "\xff\x4f\xff\x51", 4) == 0;
 }
 
-/// The codestream in the boxes of a JP2 file.
+constexpr int kMostComponents = 4;
+
+/// The codestream in the boxes of a JP2 file. Throws UserError also for a palette before it whose colours have more components than are
+/// read: OpenJPEG makes each of them as large as the image.
 std::span<const std::byte> find_codestream(std::span<const std::byte> file) {
+  constexpr uint64_t kHeader = 0x6a703268, kPalette = 0x70636c72, kCodestream = 0x6a703263;  // "jp2h", "pclr", "jp2c"
   if (is_codestream(file)) return file;
   const Bytes bytes(file);
+  size_t end_of_header = 0;
   for (size_t at = 0; at < file.size();) {
     uint64_t length = bytes.number(at, 4), header = 8;
     const uint64_t type = bytes.number(at + 4, 4);
@@ -51,13 +55,16 @@ std::span<const std::byte> find_codestream(std::span<const std::byte> file) {
     }
     if (length == 0) length = file.size() - at;
     if (length < header) throw corrupt_image(kKind, "a box that is shorter than its header");
-    if (type == 0x6a703263) {  // "jp2c"
-      const std::span<const std::byte> stream = bytes.from(at + header);
+    if (type == kCodestream && at >= end_of_header) {
+      const std::span<const std::byte> content = bytes.from(at + header), stream = content.first(std::min(content.size(), length - header));
       if (!is_codestream(stream)) throw corrupt_image(kKind, "its codestream does not begin as one");
       return stream;
     }
+    if (type == kPalette && bytes.number(at + header + 2, 1) > kMostComponents)
+      throw unsupported_image("a JPEG 2000 image with a palette of more than four components", "convert it to PNG");
     if (length > file.size() - at) break;
-    at += length;
+    if (type == kHeader) end_of_header = at + length;
+    at += type == kHeader ? header : length;  // the header's boxes lie within it
   }
   throw truncated_image(kKind, "no codestream in its boxes");
 }
@@ -115,14 +122,15 @@ class Claims {
 
   size_t check_tile_part(size_t start) const {
     if (start + 12 > bytes_.size()) return 0;
-    const uint64_t length = bytes_.number(start + 6, 4);
-    for (size_t at = start + 12; at + 4 <= bytes_.size();) {
+    const uint64_t length = bytes_.number(start + 6, 4), end = length == 0 ? UINT64_MAX : start + length;
+    for (size_t at = start + 12; at + 4 <= bytes_.size() && at < end;) {
       const uint64_t marker = bytes_.number(at, 2), segment = bytes_.number(at + 2, 2);
       if (marker == kSod || marker < 0xff00 || segment < 2) break;
       check_style(marker, at);
       at += 2 + segment;
+      if (at > end) throw corrupt_image(kKind, "a tile's header that is longer than its tile");
     }
-    return length == 0 ? 0 : start + length;
+    return length == 0 ? 0 : end;
   }
 
   /// COD and COC: layers, sizes of code blocks and precincts.
@@ -248,7 +256,7 @@ Decoded decode(std::span<const std::byte> bytes) {
   is_whole = is_whole && opj_decode(codec.get(), stream.get(), image) && opj_end_decompress(codec.get(), stream.get());
   if (!is_whole) {
     const std::string detail = complaint.empty() ? "OpenJPEG refuses it" : "OpenJPEG: " + complaint;
-    throw has_end_mark(bytes) ? corrupt_image(kKind, detail) : truncated_image(kKind, detail);
+    throw has_end_mark(find_codestream(bytes)) ? corrupt_image(kKind, detail) : truncated_image(kKind, detail);
   }
   if (image->x1 <= image->x0 || image->y1 <= image->y0 || image->numcomps == 0) throw corrupt_image(kKind, "no pixels in it");
   decoded.width = static_cast<int64_t>(image->x1) - image->x0;
@@ -295,8 +303,6 @@ class SyccToRgb {
   std::array<int, 256> red_, green_of_blue_, green_of_red_, blue_;
 };
 
-constexpr int64_t kMostComponents = 4;
-
 }  // namespace
 
 RgbImage decode_jpeg2000(std::span<const std::byte> bytes, const DecodeOptions& options) {
@@ -318,8 +324,9 @@ RgbImage decode_jpeg2000(std::span<const std::byte> bytes, const DecodeOptions& 
   RgbImage image{decoded.width, decoded.height, {}};
   image.pixels.resize(static_cast<size_t>(image.width * image.height * 3));
   // Pillow reads one component of more than 8 bits as 16-bit grey.
-  image.is_from_sixteen_bit_grey = decoded.components() == 1 && decoded.component(0).prec > 8;
+  const bool is_sixteen_bit_grey = decoded.components() == 1 && decoded.component(0).prec > 8;
   const bool clips = options.sixteen_bit == SixteenBit::kClip;
+  image.is_from_sixteen_bit_grey = is_sixteen_bit_grey && !clips;
   const SyccToRgb to_rgb;
   std::vector<int32_t> row(static_cast<size_t>(image.width));
   for (int64_t y = 0; y < image.height; ++y) {
@@ -328,7 +335,7 @@ RgbImage decode_jpeg2000(std::span<const std::byte> bytes, const DecodeOptions& 
       const opj_image_comp_t& component = decoded.component(c);
       decoded.row(c, y, row);
       for (size_t x = 0; x < row.size(); ++x) {
-        if (image.is_from_sixteen_bit_grey) {
+        if (is_sixteen_bit_grey) {
           const int64_t unsigned_value = row[x] + (component.sgnd != 0 ? int64_t{1} << (component.prec - 1) : 0);
           const auto bits = static_cast<int>(component.prec);
           const int64_t sixteen = bits <= 16 ? unsigned_value << (16 - bits) : unsigned_value >> (bits - 16);
@@ -350,12 +357,12 @@ Samples decode_jpeg2000_samples(std::span<const std::byte> bytes, const Expected
   const std::span<const std::byte> stream = find_codestream(bytes);
   const Claims claims(stream);
   if (claims.width() != expected.width || claims.height() != expected.height || claims.components() != expected.components)
-    throw corrupt_image(kKind, "its size is not the one that the file around it names");
+    throw other_size(kKind);
   if (claims.bits() > 31) throw unsupported_image("JPEG 2000 data of more than 31 bits", "convert it to PNG");
   claims.check();
   const Decoded decoded = decode(stream);  // boxes around it would say what the file says better
   if (decoded.width != expected.width || decoded.height != expected.height || decoded.components() != expected.components)
-    throw corrupt_image(kKind, "its size is not the one that the file around it names");
+    throw other_size(kKind);
   Samples samples{.width = decoded.width,
                   .height = decoded.height,
                   .components = decoded.components(),

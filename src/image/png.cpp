@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "image/codec.h"
+#include "image/inflate.h"
 #include "image/pixels.h"
 
 namespace multimeditron {
@@ -114,8 +115,8 @@ RgbImage decode_png(std::span<const std::byte> bytes, const DecodeOptions& optio
   PngReader reader(bytes);
   if (!reader.read_header()) throw reader.error();
   check_image_size(reader.width(), reader.height(), options);
-  // Deflate folds at most 1032 to 1: before any memory is taken, a few bytes cannot hold a huge image.
-  if (reader.unfolded_size() / 1032 > static_cast<int64_t>(bytes.size())) {
+  // Before any memory is taken: a few bytes cannot hold a huge image.
+  if (reader.unfolded_size() / kMostFolded > static_cast<int64_t>(bytes.size())) {
     throw truncated_image("PNG", fmt::format("{} bytes for {} x {} pixels", bytes.size(), reader.width(), reader.height()));
   }
   const bool is_sixteen_bit_grey = reader.is_sixteen_bit_grey(), is_palette = reader.is_palette();

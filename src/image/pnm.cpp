@@ -22,7 +22,7 @@ class Tokens {
  public:
   explicit Tokens(std::string_view text) : text_(text) {}
 
-  /// Past the token and the one white space behind it; empty at the end of the data.
+  /// Past the token and the one white space behind it; empty at the end of the data. Throws UserError where it is long, as Pillow does.
   std::string next() {
     std::string token;
     while (offset < text_.size() && token.size() <= kLongest) {
@@ -36,13 +36,14 @@ class Tokens {
         break;
       }
     }
+    if (token.size() > kLongest) throw corrupt_image("PNM", fmt::format("a number of more than {} characters", kLongest));
     return token;
   }
 
   int64_t next_number(int64_t limit) {
     const std::string token = next();
     if (token.empty()) throw truncated_image("PNM", "end of data where a number is expected");
-    const bool is_number = token.size() <= kLongest && std::all_of(token.begin(), token.end(), [](char c) { return c >= '0' && c <= '9'; });
+    const bool is_number = std::all_of(token.begin(), token.end(), [](char c) { return c >= '0' && c <= '9'; });
     const int64_t value = is_number ? std::stoll(token) : -1;
     if (value < 0 || value > limit) throw corrupt_image("PNM", fmt::format("where a number from 0 to {} is expected", limit));
     return value;

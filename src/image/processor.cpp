@@ -13,28 +13,31 @@
 namespace multimeditron {
 namespace {
 
-const char* const kFix = "use the preprocessor_config.json of a CLIP, ViT, ConvNeXt, SigLIP, BLIP, BiT (DINOv2) or DeiT model";
+const char* const kFix =
+    "use the preprocessor_config.json of a CLIP, ViT, ConvNeXt, SigLIP, BLIP, BiT (DINOv2) or DeiT model, or an open_clip_config.json as "
+    "open_clip writes it";
 
 constexpr std::array<double, 3> kClipMean{0.48145466, 0.4578275, 0.40821073}, kClipStd{0.26862954, 0.26130258, 0.27577711},
     kHalf{0.5, 0.5, 0.5};
 
 /// A class of transformers': what it does where its configuration is silent.
 struct Kind {
-  const char* name;              ///< ...ImageProcessor or, as it was once called, ...FeatureExtractor
-  bool exact_size = false;       ///< `size` is height and width, not the shortest edge
+  const char* name;  ///< ...ImageProcessor or, as it was once called, ...FeatureExtractor
+  Fit fit = Fit::kShortest;
   bool number_is_square = true;  ///< a `size` of one number means the same
   bool do_center_crop = false;
-  int64_t resample = 3, size = 224;
+  Resample resample = Resample::kBicubic;
+  int64_t size = 224;
   std::array<double, 3> mean = kClipMean, std = kClipStd;
 };
 const std::array kKinds = {
     Kind{.name = "CLIP", .number_is_square = false, .do_center_crop = true},
-    Kind{.name = "ViT", .exact_size = true, .resample = 2, .mean = kHalf, .std = kHalf},
+    Kind{.name = "ViT", .fit = Fit::kExact, .resample = Resample::kBilinear, .mean = kHalf, .std = kHalf},
     Kind{.name = "ConvNext", .number_is_square = false, .size = 384, .mean = kHalf, .std = kHalf},
-    Kind{.name = "Siglip", .exact_size = true, .number_is_square = false, .mean = kHalf, .std = kHalf},
-    Kind{.name = "Blip", .exact_size = true, .size = 384},
+    Kind{.name = "Siglip", .fit = Fit::kExact, .number_is_square = false, .mean = kHalf, .std = kHalf},
+    Kind{.name = "Blip", .fit = Fit::kExact, .size = 384},
     Kind{.name = "Bit", .number_is_square = false, .do_center_crop = true},
-    Kind{.name = "DeiT", .exact_size = true, .do_center_crop = true, .size = 256, .mean = kHalf, .std = kHalf},
+    Kind{.name = "DeiT", .fit = Fit::kExact, .do_center_crop = true, .size = 256, .mean = kHalf, .std = kHalf},
 };
 
 /// From this edge on a ConvNeXt processor squeezes the image into a square instead of cropping it.
@@ -137,14 +140,14 @@ std::string read_word(const Json& config, const char* key, std::initializer_list
 
 /// ConvNeXt: `size` is the edge of what comes out, cut from the middle `crop_pct` of the image.
 void apply_crop_pct(ImageProcessor& processor, double crop_pct) {
-  if (processor.exact_size) throw wrong("size", processor.config["size"], R"({"shortest_edge": n})");
+  if (processor.fit == Fit::kExact) throw wrong("size", processor.config["size"], R"({"shortest_edge": n})");
   if (processor.do_center_crop) throw wrong("do_center_crop", processor.config["do_center_crop"], "false; `crop_pct` says what is cropped");
   if (!(crop_pct > 0.01 && crop_pct <= 1)) throw wrong("crop_pct", processor.config["crop_pct"], "a number above 0.01 and up to 1");
   processor.has_crop_pct = true;
   if (!processor.do_resize) return;
   processor.crop_height = processor.crop_width = processor.resize_height = processor.resize_width = processor.shortest_edge;
-  processor.exact_size = processor.shortest_edge >= kConvNextSquare;
-  processor.do_center_crop = !processor.exact_size;
+  processor.fit = processor.shortest_edge >= kConvNextSquare ? Fit::kExact : Fit::kShortest;
+  processor.do_center_crop = processor.fit == Fit::kShortest;
   if (processor.do_center_crop) processor.shortest_edge = static_cast<int64_t>(static_cast<double>(processor.shortest_edge) / crop_pct);
 }
 
@@ -208,7 +211,7 @@ ImageProcessor ImageProcessor::from_json(const Json& config) {
     for (const Kind& each : kKinds) known += fmt::format("{}{}ImageProcessor", known.empty() ? "" : ", ", each.name);
     throw wrong("image_processor_type", type, "one of: " + known);
   }
-  processor.exact_size = kind->exact_size;
+  processor.fit = kind->fit;
   processor.do_center_crop = kind->do_center_crop;
   processor.resample = kind->resample;
   processor.shortest_edge = processor.resize_height = processor.resize_width = kind->size;
@@ -220,7 +223,7 @@ ImageProcessor ImageProcessor::from_json(const Json& config) {
   processor.do_rescale = read_flag(config, "do_rescale", processor.do_rescale);
   processor.do_normalize = read_flag(config, "do_normalize", processor.do_normalize);
   if (const auto size = read_size(config, "size", kind->number_is_square)) {
-    processor.exact_size = !size->shortest_edge.has_value();
+    processor.fit = size->shortest_edge ? Fit::kShortest : Fit::kExact;
     processor.shortest_edge = size->shortest_edge.value_or(processor.shortest_edge);
     processor.resize_height = size->height.value_or(processor.resize_height);
     processor.resize_width = size->width.value_or(processor.resize_width);
@@ -231,17 +234,17 @@ ImageProcessor ImageProcessor::from_json(const Json& config) {
     processor.crop_width = *size->width;
   }
   if (std::string_view(kind->name) == "ConvNext") apply_crop_pct(processor, read_number(config, "crop_pct", 224.0 / 256.0));
-  const double resample = read_number(config, "resample", static_cast<double>(processor.resample));
+  const double resample = read_number(config, "resample", static_cast<int>(processor.resample));
   if (resample != 1 && resample != 2 && resample != 3)
     throw wrong("resample", config["resample"], "3 (bicubic), 2 (bilinear) or 1 (Lanczos)");
-  processor.resample = static_cast<int64_t>(resample);
+  processor.resample = static_cast<Resample>(resample);
   processor.rescale_factor = read_number(config, "rescale_factor", processor.rescale_factor);
   processor.image_mean = read_channels(config, "image_mean", processor.image_mean);
   processor.image_std = read_channels(config, "image_std", processor.image_std);
   for (const double std : processor.image_std) {
     if (std == 0.0) throw wrong("image_std", config["image_std"], "numbers other than 0");
   }
-  if (!processor.do_center_crop && !(processor.do_resize && processor.exact_size)) {
+  if (!processor.do_center_crop && !(processor.do_resize && processor.fit == Fit::kExact)) {
     throw UserError("the image processor gives images of different sizes",
                     {.where = "do_center_crop, size",
                      .found = "neither a crop nor a fixed height and width",
@@ -259,10 +262,9 @@ ImageProcessor ImageProcessor::from_open_clip(const Json& preprocess_cfg, int64_
   if (resize_mode == "longest" && read_number(preprocess_cfg, "fill_color", 0) != 0)
     throw wrong("fill_color", preprocess_cfg["fill_color"], "0");
   processor.torchvision = true;
-  processor.exact_size = resize_mode == "squash";
-  processor.fit_longest = resize_mode == "longest";
+  processor.fit = resize_mode == "squash" ? Fit::kExact : resize_mode == "longest" ? Fit::kLongest : Fit::kShortest;
   processor.do_center_crop = resize_mode != "squash";
-  processor.resample = interpolation == "bilinear" ? 2 : 3;
+  processor.resample = interpolation == "bilinear" ? Resample::kBilinear : Resample::kBicubic;
   processor.shortest_edge = processor.resize_height = processor.resize_width = processor.crop_height = processor.crop_width = image_size;
   processor.image_mean = read_channels(preprocess_cfg, "mean", processor.image_mean);
   processor.image_std = read_channels(preprocess_cfg, "std", processor.image_std);
@@ -273,8 +275,8 @@ ImageProcessor ImageProcessor::from_open_clip(const Json& preprocess_cfg, int64_
   const Json square = {{"height", image_size}, {"width", image_size}};
   processor.config = {{"image_processor_type", "CLIPImageProcessor"},
                       {"do_resize", true},
-                      {"size", processor.exact_size ? square : Json{{"shortest_edge", image_size}}},
-                      {"resample", processor.resample},
+                      {"size", processor.fit == Fit::kExact ? square : Json{{"shortest_edge", image_size}}},
+                      {"resample", static_cast<int>(processor.resample)},
                       {"do_center_crop", processor.do_center_crop},
                       {"crop_size", square},
                       {"do_rescale", true},
@@ -299,8 +301,13 @@ ImageProcessor ImageProcessor::resized(int64_t image_size) const {
   } else if (has_crop_pct) {
     changed["size"] = {{"shortest_edge", image_size}};
   } else {
+    const auto scaled = [&](int64_t edge, int64_t crop) {
+      const double ratio = do_center_crop ? static_cast<double>(edge) / static_cast<double>(crop) : 1;
+      return std::max<int64_t>(1, std::llround(static_cast<double>(image_size) * ratio));
+    };
     if (do_center_crop) changed["crop_size"] = {{"height", image_size}, {"width", image_size}};
-    changed["size"] = exact_size ? Json{{"height", image_size}, {"width", image_size}} : Json{{"shortest_edge", image_size}};
+    changed["size"] = fit == Fit::kExact ? Json{{"height", scaled(resize_height, crop_height)}, {"width", scaled(resize_width, crop_width)}}
+                                         : Json{{"shortest_edge", scaled(shortest_edge, crop_height)}};
   }
   return from_json(changed);
 }
@@ -315,18 +322,18 @@ int64_t ImageProcessor::width() const {
 
 std::optional<std::array<int64_t, 2>> ImageProcessor::enough() const {
   if (!do_resize) return std::nullopt;
-  if (exact_size) return std::array{resize_width, resize_height};
+  if (fit == Fit::kExact) return std::array{resize_width, resize_height};
   // Both sides at least as long as the shorter one will be; where the longest is fitted that is more than it takes.
-  const int64_t edge = fit_longest ? std::max(crop_width, crop_height) : shortest_edge;
+  const int64_t edge = fit == Fit::kLongest ? std::max(crop_width, crop_height) : shortest_edge;
   return std::array{edge, edge};
 }
 
 std::vector<float> ImageProcessor::operator()(const RgbImage& image) const {
   int64_t resized_width = image.width, resized_height = image.height;
-  if (do_resize && exact_size) {
+  if (do_resize && fit == Fit::kExact) {
     resized_width = resize_width;
     resized_height = resize_height;
-  } else if (do_resize && fit_longest) {
+  } else if (do_resize && fit == Fit::kLongest) {
     const double ratio = std::max(static_cast<double>(image.height) / static_cast<double>(crop_height),
                                   static_cast<double>(image.width) / static_cast<double>(crop_width));
     const auto scaled = [&](int64_t edge) { return std::max<int64_t>(1, std::llrint(static_cast<double>(edge) / ratio)); };  // half to even
@@ -345,7 +352,7 @@ std::vector<float> ImageProcessor::operator()(const RgbImage& image) const {
   const int64_t top = do_center_crop ? crop_begin(resized_height - out_height, torchvision) : 0;
   const Region region{std::max<int64_t>(left, 0), std::max<int64_t>(top, 0), std::min(out_width, resized_width),
                       std::min(out_height, resized_height)};
-  const RgbImage part = resize_region(image, static_cast<Resample>(resample), resized_width, resized_height, region);
+  const RgbImage part = resize_region(image, resample, resized_width, resized_height, region);
 
   // numpy's order: the product in float64, rounded to float32, the rest in float32. torchvision divides in float32.
   std::array<std::array<float, 256>, 3> table;

@@ -1,12 +1,15 @@
 // Pillow's 8-bit resampling: each output value is a sum over a window of input values with fixed-point coefficients, rounded to 8 bit
 // after each of the two passes. The window and the coefficients follow Pillow to the bit; the loops are laid out for vector units.
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstring>
 #include <numbers>
 
+#include "base/error.h"
 #include "image/image.h"
 #include "image/weigh.h"
 
@@ -44,12 +47,18 @@ struct Windows {
   int64_t first = 0, end = 0;  ///< input positions that any window needs; group 0 begins at the first
 };
 
-/// Windows of output positions [out_first, out_first + out_count) of an axis resized from in_size to out_size.
+/// Windows of output positions [out_first, out_first + out_count) of an axis resized from in_size to out_size. Throws UserError for an
+/// axis so long that weights and rows would take gigabytes; Pillow, too, refuses the longest ones.
 Windows make_windows(Resample resample, int64_t in_size, int64_t out_size, int64_t out_first, int64_t out_count) {
   const double scale = static_cast<double>(in_size) / static_cast<double>(out_size);
   const double filter_scale = std::max(scale, 1.0);
   const double support = (resample == Resample::kLanczos ? 3.0 : resample == Resample::kBilinear ? 1.0 : 2.0) * filter_scale;
   const double inverse_filter_scale = 1.0 / filter_scale;
+  constexpr double kMostWeights = 1 << 24;
+  if (2 * support * static_cast<double>(out_count) > kMostWeights) {
+    throw UserError("too large an image", {.found = fmt::format("{} pixels in a line, which {} are to be made of", in_size, out_size),
+                                           .fix = "cut it into pieces, or leave it out"});
+  }
   const auto center_of = [&](int64_t out) { return (static_cast<double>(out) + 0.5) * scale; };
   const auto first_of = [&](int64_t out) { return std::max<int64_t>(static_cast<int64_t>(center_of(out) - support + 0.5), 0); };
   const auto end_of = [&](int64_t out) { return std::min(static_cast<int64_t>(center_of(out) + support + 0.5), in_size); };

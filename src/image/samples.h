@@ -3,9 +3,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
-#include "image/image.h"
+#include "image/codec.h"
 
 namespace multimeditron {
 
@@ -24,9 +25,17 @@ struct ExpectedSize {
   int components = 1;
 };
 
+/// For what the codec's own header says otherwise.
+inline UserError other_size(const std::string& kind) {
+  return corrupt_image(kind, "its size is not the one that the file around it names");
+}
+
 /// Do JPEG, JPEG-LS or JPEG 2000 data that cannot be decoded end as they should (FF D9, a few bytes of padding behind it)? If not, they are
 /// cut short.
 bool has_end_mark(std::span<const std::byte> bytes);
+
+/// A JPEG may repeat scans without end, each costing a pass over the whole image; encoders write about ten.
+inline constexpr int kMaxScans = 256;
 
 /// How a JPEG says its three components are meant.
 enum class JpegColour { kUnsaid, kRgb, kYcc };

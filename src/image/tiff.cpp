@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "image/codec.h"
+#include "image/inflate.h"
 #include "image/pixels.h"
 
 namespace multimeditron {
@@ -28,7 +29,7 @@ int64_t max_unfolding(uint16_t compression) {
       return 2731;  // a code of 12 bits, 4096 bytes
     case COMPRESSION_ADOBE_DEFLATE:
     case COMPRESSION_DEFLATE:
-      return 1032;
+      return kMostFolded;
     case COMPRESSION_JPEG:
       return 2048;  // a bit, a block of 64 samples, its chroma counted four times
     default:
@@ -305,7 +306,8 @@ RgbImage read_as_rgba(const TiffReader& reader, const Layout& layout, int orient
   std::vector<uint32_t> raster(static_cast<size_t>(layout.width * layout.height));
   // In the file's own orientation nothing is turned over.
   if (TIFFReadRGBAImageOriented(reader.get(), static_cast<uint32_t>(layout.width), static_cast<uint32_t>(layout.height), raster.data(),
-                                orientation, 1) == 0) {
+                                orientation, 1) == 0 ||
+      reader.is_short()) {
     throw reader.error();
   }
   image.pixels.reserve(raster.size() * 3);

@@ -30,6 +30,17 @@ TEST(File, AtomicWriteThatFailsLeavesNoTemporaryFile) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);
 }
 
+TEST(File, TheBeginningOfALongFileIsShownBeforeTheRestIsRead) {
+  const TemporaryFolder folder;
+  write_file_atomic(folder / "a", "0123456789");
+  std::string shown;
+  const auto look = [&](std::span<const std::byte> first) { shown.assign(reinterpret_cast<const char*>(first.data()), first.size()); };
+  EXPECT_EQ(read_regular_file(folder / "a", look, 10), "0123456789");
+  EXPECT_EQ(shown, "");
+  EXPECT_EQ(read_regular_file(folder / "a", look, 4), "0123456789");
+  EXPECT_EQ(shown, "0123");
+}
+
 TEST(File, APathBelowAFolderDoesNotLeaveIt) {
   const TemporaryFolder folder;
   const std::filesystem::path base = std::filesystem::canonical(folder.path());

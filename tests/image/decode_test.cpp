@@ -97,6 +97,53 @@ TEST(DecodeImage, RefusedKindsAreNamedWithTheRemedy) {
   }
 }
 
+TEST(DecodeImage, WhatIsNoImageIsNamed) {
+  for (const auto& [brand, what] : {std::pair("heic", "a HEIF image"), {"avis", "an AVIF image"}, {"isom", "a video"}}) {
+    const std::string content = std::string(4, '\0') + "ftyp" + brand;
+    EXPECT_USER_ERROR(decode_image(bytes_of(content)), "unsupported image: " + std::string(what), "PNG");
+  }
+  const std::string text(kFirstBytes, 'x');
+  EXPECT_USER_ERROR(require_image(bytes_of(text)), "unidentified");
+  EXPECT_NO_THROW(require_image(bytes_of("BM" + text)));
+}
+
+TEST(DecodeImage, LongNumbersInPnmAreRefusedAsByPillow) {
+  const std::string rows(16, '\0');
+  EXPECT_NO_THROW(decode_image(bytes_of("Pf\n2 2\n-0.0039215\n" + rows)));
+  EXPECT_USER_ERROR(decode_image(bytes_of("Pf\n2 2\n-0.0039215686\n" + rows)), "corrupt", "more than 10 characters");
+}
+
+/// A TIFF around a whole JPEG, as writers before 1995 made them.
+std::string old_jpeg_tiff(const std::string& jpeg, uint32_t width, uint32_t height) {
+  const auto little = [](uint32_t value, int size) {
+    std::string bytes;
+    for (int i = 0; i < size; ++i) bytes += static_cast<char>(value >> 8 * i & 0xff);
+    return bytes;
+  };
+  const auto size = static_cast<uint32_t>(jpeg.size()), directory = 16 + size + size % 2;
+  struct Entry {
+    uint32_t tag, type, count, value;
+  };
+  const Entry entries[] = {{256, 4, 1, width}, {257, 4, 1, height}, {258, 3, 3, 8},    {259, 3, 1, 6},
+                           {262, 3, 1, 6},     {273, 4, 1, 16},     {277, 3, 1, 3},    {278, 4, 1, height},
+                           {279, 4, 1, size},  {513, 4, 1, 16},     {514, 4, 1, size}, {530, 3, 2, 2 | 2 << 16}};
+  std::string file = std::string("II*\0", 4) + little(directory, 4) + little(8, 2) + little(8, 2) + little(8, 2) + little(0, 2) + jpeg;
+  file.resize(directory);
+  file += little(std::size(entries), 2);
+  for (const Entry& entry : entries) file += little(entry.tag, 2) + little(entry.type, 2) + little(entry.count, 4) + little(entry.value, 4);
+  return file + little(0, 4);
+}
+
+TEST(DecodeImage, JpegOfTheOldKindInATiffMayNotEndEarly) {
+  const std::string jpeg = read_file(kFolder / "jpeg-420.jpg");
+  const RgbImage image = decode_image(bytes_of(jpeg));
+  const auto tiff = [&](size_t size) {
+    return old_jpeg_tiff(jpeg.substr(0, size), static_cast<uint32_t>(image.width), static_cast<uint32_t>(image.height));
+  };
+  EXPECT_EQ(decode_image(bytes_of(tiff(jpeg.size()))).width, image.width);
+  EXPECT_USER_ERROR(decode_image(bytes_of(tiff(jpeg.size() - 100))), "truncated");
+}
+
 // Every prefix of a file and every single damaged byte ends in an image or a UserError, never in anything worse.
 TEST(DecodeImage, SurvivesCutAndDamagedFiles) {
   const DecodeOptions options{.max_pixels = 1 << 16};  // a damaged size is not to fill memory

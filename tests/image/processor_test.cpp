@@ -37,6 +37,14 @@ TEST(Resize, IsBitEqualToPillow) {
   }
 }
 
+TEST(Resize, LinesOfMillionsOfPixelsAreRefused) {
+  for (const auto& [width, height] : {std::pair<int64_t, int64_t>{5'000'000, 1}, {1, 5'000'000}}) {
+    const RgbImage line{width, height, std::vector<uint8_t>(15'000'000)};
+    EXPECT_USER_ERROR(resize_bicubic(line, 224, 224), "too large", "5000000 pixels in a line");
+  }
+  EXPECT_EQ(resize_bicubic({200'000, 2, std::vector<uint8_t>(1'200'000, 7)}, 224, 224).pixels, std::vector<uint8_t>(224 * 224 * 3, 7));
+}
+
 TEST(Resize, RegionEqualsTheCropOfTheWhole) {
   const RgbImage image = pattern(83, 61);
   const RgbImage whole = resize_bicubic(image, 40, 50);
@@ -111,6 +119,15 @@ TEST(ImageProcessor, IsMadeForAnotherSize) {
     EXPECT_EQ(processor.height(), 32) << config;
     EXPECT_EQ(processor(pattern(61, 43)).size(), 3u * 32 * 32) << config;
   }
+}
+
+TEST(ImageProcessor, OfAnotherSizeItCropsTheSamePart) {
+  const auto resized = [](const char* config) { return ImageProcessor::from_json(Json::parse(config)).resized(336); };
+  EXPECT_EQ(resized(R"({"image_processor_type": "BitImageProcessor", "size": {"shortest_edge": 256}, "crop_size": 224})").shortest_edge,
+            384);
+  const ImageProcessor deit = resized(R"({"image_processor_type": "DeiTImageProcessor"})");
+  EXPECT_EQ(deit.resize_height, 384);
+  EXPECT_EQ(deit.width(), 336);
 }
 
 TEST(ImageProcessor, SaysWhatSizeIsEnough) {
