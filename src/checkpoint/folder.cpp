@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "checkpoint/manifest.h"
 
 namespace multimeditron {
@@ -46,14 +47,20 @@ bool is_whole(const fs::path& checkpoint) {
   }
 }
 
+/// What is out of sight already may stay (another machine holds a file of it open): what was saved stands, and the next call tries again.
+void delete_out_of_sight(const fs::path& path) {
+  std::error_code code;
+  fs::remove_all(path, code);
+  if (code) warn(fmt::format("cannot delete {}: {}", path.string(), code.message()));
+}
+
 /// Out of sight by one rename, then deleted at leisure.
 void set_aside_and_delete(const fs::path& folder, int64_t step) {
   const fs::path aside = folder.parent_path() / fmt::format(".checkpoint-{}.old-{}", step, ::getpid());
   std::error_code code;
   fs::remove_all(aside, code);
   if (::rename(folder.c_str(), aside.c_str()) != 0) throw_file_error("rename", folder, errno);
-  fs::remove_all(aside, code);
-  if (code) throw_file_error("delete", aside, code.value());
+  delete_out_of_sight(aside);
 }
 
 /// Gives `temporary` the name `final`. What stood there before (a broken checkpoint of the same step, or that of a run begun anew)
@@ -133,10 +140,7 @@ void remove_leftovers(const fs::path& output_dir) {
   for (fs::directory_iterator it(output_dir, code), end; !code && it != end; it.increment(code)) {
     if (is_leftover(it->path().filename().string())) leftovers.push_back(it->path());
   }
-  for (const fs::path& path : leftovers) {
-    fs::remove_all(path, code);
-    if (code) throw_file_error("delete", path, code.value());
-  }
+  for (const fs::path& path : leftovers) delete_out_of_sight(path);
 }
 
 void copy_file_synced(const fs::path& from, const fs::path& to) {

@@ -29,7 +29,7 @@ std::vector<int64_t> list_checkpoints(const std::filesystem::path& output_dir);
 void verify_checkpoint(const std::filesystem::path& checkpoint);
 
 /// Removes the oldest whole checkpoints until `limit` remain (0: keeps all), and left-over temporary folders. Each is renamed before it is
-/// deleted, so a kill in between leaves no half checkpoint.
+/// deleted, so a kill in between leaves no half checkpoint; what the disk then refuses to delete is warned of and left.
 void prune_checkpoints(const std::filesystem::path& output_dir, int64_t limit);
 void remove_leftovers(const std::filesystem::path& output_dir);
 

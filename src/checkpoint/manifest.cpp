@@ -56,7 +56,10 @@ bool stays_inside(const std::string& name) {
 [[noreturn]] void differs(const fs::path& file, const std::string& found) {
   throw UserError(
       "a file of the checkpoint is not what was saved",
-      {.where = file.string(), .found = found, .fix = "use another checkpoint of the run, or copy this one again from its source"});
+      {.where = file.string(),
+       .found = found,
+       .fix = "use another checkpoint of the run (without this folder it goes on from the one before), or copy this one again from its "
+              "source"});
 }
 
 }  // namespace

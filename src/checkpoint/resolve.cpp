@@ -49,11 +49,15 @@ void check_whole(const fs::path& checkpoint) {
 }
 
 fs::path newest_of_run(const fs::path& run, const std::vector<int64_t>& steps) {
+  const bool is_ours = is_file(run / "run.json");  // then a manifest, which is written last, is part of a whole checkpoint
   std::optional<UserError> newest_fault;
   for (const int64_t step : steps) {
     const fs::path checkpoint = checkpoint_path(run, step);
     try {
       check_whole(checkpoint);
+      if (is_ours && !is_file(checkpoint / kManifestName))
+        throw UserError("this folder is not a whole checkpoint",
+                        {.where = checkpoint.string(), .found = "no manifest.json", .fix = "use another checkpoint of the run"});
     } catch (const UserError& error) {
       if (!newest_fault) newest_fault = error;
       warn(fmt::format("{} is not whole and is passed over ({}: {})", checkpoint.string(), error.details().where, error.details().found));

@@ -46,7 +46,7 @@ RunLock::RunLock(const std::filesystem::path& output_dir) {
     const std::string text(owner.data(), size > 0 ? static_cast<size_t>(size) : 0);
     throw UserError("another run is using this output folder", {.where = output_dir.string(),
                                                                 .found = text.empty() ? "a locked .lock" : text.substr(0, text.find('\n')),
-                                                                .fix = "wait for it or stop it, or choose another `output_dir`"});
+                                                                .fix = "wait for it or stop it, or choose another output folder"});
   }
   warn(fmt::format("{}: this file system has no locks ({}); see to it that no other run uses the folder", output_dir.string(),
                    std::strerror(error)));

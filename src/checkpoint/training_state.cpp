@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <stdexcept>
+#include <string_view>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -16,6 +17,7 @@ namespace fs = std::filesystem;
 constexpr const char* kFolder = "training_state";
 constexpr const char* kStem = "optimizer";
 constexpr int64_t kVersion = 1;
+constexpr const char* kBatchSize = "batch_size";  // older states lack it
 constexpr const char* kElsewhere = "resume from another checkpoint of the run, or start from this one's weights with `base_model`";
 
 /// The fields and their names, once for the writer and the reader.
@@ -27,13 +29,11 @@ void visit_fields(State& state, Visitor visit) {
   visit("micro_batches_per_step", state.micro_batches_per_step);
   visit("seed", state.seed);
   visit("training_seed", state.training_seed);
-  visit("recipe_fingerprint", state.recipe_fingerprint);
+  visit(kBatchSize, state.batch_size);
   visit("dataset_fingerprint", state.dataset_fingerprint);
   visit("run_start_date", state.run_start_date);
   visit("tokens_seen", state.tokens_seen);
   visit("samples_seen", state.samples_seen);
-  visit("program_version", state.program_version);
-  visit("metrics_bytes", state.metrics_bytes);
   visit("extra", state.extra);
 }
 
@@ -114,6 +114,7 @@ TrainingState read_training_state(const fs::path& checkpoint) {
   TrainingState state;
   visit_fields(state, [&](const char* name, auto& field) {
     const auto it = json.find(name);
+    if (it == json.end() && std::string_view(name) == kBatchSize) return;
     if (it == json.end() || !is_of_kind(*it, field))
       throw UserError("this training state cannot be read",
                       {.where = fmt::format("{}, key {}", file.string(), name),
@@ -121,6 +122,10 @@ TrainingState read_training_state(const fs::path& checkpoint) {
                        .fix = kElsewhere});
     it->get_to(field);
   });
+  if (state.micro_batches_per_step < 1)
+    throw UserError("this training state cannot be read", {.where = fmt::format("{}, key micro_batches_per_step", file.string()),
+                                                           .found = fmt::format("{}, at least 1 expected", state.micro_batches_per_step),
+                                                           .fix = kElsewhere});
   return state;
 }
 

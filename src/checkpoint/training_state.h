@@ -19,13 +19,11 @@ struct TrainingState {
   int64_t micro_batches_per_step = 1;  ///< M: world size at the first launch times gradient accumulation; kept for the run's life
   int64_t seed = 0;                    ///< the recipe's `seed`: shuffling of the data set
   int64_t training_seed = 42;          ///< `training_args.seed`: order of each epoch, dropout
-  std::string recipe_fingerprint;      ///< hash over the effective recipe without paths of output, logging and launch
+  int64_t batch_size = 0;              ///< samples (or packs) of a micro-batch; 0: unknown, saved by an older program
   std::string dataset_fingerprint;
   std::string run_start_date;  ///< "2026-11-24": what a chat template that asks for today's date gets
   int64_t tokens_seen = 0;
   int64_t samples_seen = 0;
-  std::string program_version;
-  int64_t metrics_bytes = 0;    ///< length of metrics.jsonl when the checkpoint was taken
   Json extra = Json::object();  ///< what the trainer adds; an object
 };
 
@@ -38,8 +36,8 @@ std::string optimizer_key(OptimizerPart part, const std::string& parameter);
 /// disk).
 void write_training_state(const std::filesystem::path& checkpoint, const TrainingState& state, std::vector<TensorSource> optimizer_tensors);
 
-/// Throws UserError: no training state (a checkpoint to start from, not to resume), another version's, or a field missing or of the wrong
-/// kind.
+/// Throws UserError: no training state (a checkpoint to start from, not to resume), another version's, or a field missing, of the wrong
+/// kind or out of range.
 TrainingState read_training_state(const std::filesystem::path& checkpoint);
 bool has_training_state(const std::filesystem::path& checkpoint);
 

@@ -1,6 +1,10 @@
 #include "models/tensors.h"
 
 #include <ATen/ops/from_blob.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "models/module.h"
 
 namespace multimeditron {
 
@@ -45,6 +49,20 @@ DType dtype_of(at::ScalarType type) {
   if (type == at::kLong) return DType::kI64;
   TORCH_CHECK(type == at::kFloat || type == at::kBFloat16);
   return type == at::kFloat ? DType::kF32 : DType::kBF16;
+}
+
+TensorSource source_of(const Parameter& parameter, const std::string& name) {
+  return {.name = name, .dtype = dtype_of(parameter.data.scalar_type()), .shape = parameter.shape, .bytes = [data = parameter.data] {
+            return std::span(static_cast<const std::byte*>(data.const_data_ptr()), data.nbytes());
+          }};
+}
+
+UserError wrong_shape(const std::filesystem::path& file, const std::string& tensor, const std::vector<int64_t>& found,
+                      const std::vector<int64_t>& expected) {
+  return UserError("a tensor has the wrong shape",
+                   {.where = fmt::format("{}, tensor {}", file.string(), tensor),
+                    .found = fmt::format("[{}] where [{}] was expected", fmt::join(found, ", "), fmt::join(expected, ", ")),
+                    .fix = "check that config.json and the weights belong together"});
 }
 
 }  // namespace multimeditron

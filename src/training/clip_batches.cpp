@@ -7,16 +7,6 @@
 
 namespace multimeditron {
 
-at::Tensor stack_pixels(std::span<const Sample> samples, const ClipModel& model) {
-  const int64_t side = model.vision().config().image_size;
-  at::Tensor result = at::empty({static_cast<int64_t>(samples.size()), 3, side, side}, at::kFloat);
-  auto* pixels = result.mutable_data_ptr<float>();
-  for (const Sample& sample : samples) {
-    pixels = std::copy(sample.images[0].pixel_values.begin(), sample.images[0].pixel_values.end(), pixels);
-  }
-  return result;
-}
-
 TextBatch stack_texts(std::span<const std::vector<int64_t>> texts, const ClipModel& model) {
   const auto count = static_cast<int64_t>(texts.size());
   size_t longest = 0;

@@ -24,6 +24,7 @@
 #include "models/vision/clip_model.h"
 #include "text/tokenizer.h"
 #include "training/clip_batches.h"
+#include "training/image_batches.h"
 #include "training/loop.h"
 #include "training/retrieval.h"
 #include "training/zero_shot.h"
@@ -50,7 +51,7 @@ struct PairBatch {
 PairBatch collate(std::span<const Sample> samples, const ClipModel& model) {
   std::vector<std::vector<int64_t>> ids;
   for (const Sample& sample : samples) ids.push_back(sample.text.input_ids);
-  return {.pixel_values = stack_pixels(samples, model), .texts = stack_texts(ids, model)};
+  return {.pixel_values = pixels_of(samples, model.vision().config().image_size), .texts = stack_texts(ids, model)};
 }
 
 struct Embeddings {
@@ -59,6 +60,46 @@ struct Embeddings {
 
 Embeddings embed(const ClipModel& model, const PairBatch& batch) {
   return {model.embed_images(batch.pixel_values), model.embed_texts(batch.texts.input_ids, batch.texts.ends)};
+}
+
+struct ExpertParts {
+  std::unique_ptr<ClipModel> model;  ///< its weights take no memory yet
+  ImageProcessor processor;
+  Tokenizer tokenizer;
+};
+
+/// The architecture with its tokenizer and processor; they must fit together.
+ExpertParts read_parts(const fs::path& source) {
+  const fs::path config = source / "config.json";
+  ExpertParts parts{std::make_unique<ClipModel>(read_json(config), config.string()), ImageProcessor::load(source), Tokenizer::load(source)};
+  const int64_t side = parts.model->vision().config().image_size;
+  if (parts.processor.height() != side || parts.processor.width() != side) {
+    throw UserError("the image processor and the encoder do not fit together",
+                    {.where = source.string(),
+                     .found = fmt::format("the processor makes {} x {} pixels, the encoder takes {} x {}", parts.processor.width(),
+                                          parts.processor.height(), side, side),
+                     .fix = "use the preprocessor_config.json of this encoder"});
+  }
+  const ClipTextConfig& text = parts.model->text().config();
+  if (parts.tokenizer.max_id() >= text.vocab_size) {
+    throw UserError("the tokenizer has more tokens than the text tower's embedding has rows",
+                    {.where = source.string(),
+                     .found = fmt::format("ids up to {}, vocab_size {}", parts.tokenizer.max_id(), text.vocab_size),
+                     .fix = "check that the tokenizer's files and config.json belong together"});
+  }
+  return parts;
+}
+
+/// How captions become tokens of this text tower.
+CaptionRule caption_rule(const ExpertRecipe& recipe, const ClipTextConfig& text, const Tokenizer& tokenizer, const fs::path& source) {
+  // Old configs say 2, which is no end of text; the tokenizer knows better.
+  const std::optional<int64_t> eos = text.eos_token_id > 2 ? text.eos_token_id : tokenizer.eos_token_id();
+  if (!eos || *eos >= text.vocab_size) {
+    throw UserError("the text tower has no end-of-text token",
+                    {.where = source.string(), .fix = "set `text_config.eos_token_id` in config.json to the tokenizer's"});
+  }
+  const int64_t positions = text.max_position_embeddings;
+  return {.eos_token_id = *eos, .max_length = recipe.max_text_length > 0 ? std::min(recipe.max_text_length, positions) : positions};
 }
 
 class ExpertTrainer {
@@ -79,7 +120,6 @@ class ExpertTrainer {
   void save_model(const fs::path& checkpoint) const;
   std::optional<Retrieval> retrieval();
   void examine_zero_shot(std::vector<std::pair<std::string, std::string>>& rows);
-  void settle_captions();
   void show_header(const std::string& title);
   int64_t pairs_per_step() const { return arguments_.per_device_train_batch_size * arguments_.gradient_accumulation_steps; }
 
@@ -108,32 +148,17 @@ class ExpertTrainer {
   TrainerLog log_;
 };
 
-/// The architecture with its tokenizer and processor; they must fit together.
 void ExpertTrainer::load_model() {
-  const fs::path config = source_ / "config.json";
-  model_ = std::make_unique<ClipModel>(read_json(config), config.string());
-  processor_ = ImageProcessor::load(source_);
-  const int64_t side = model_->vision().config().image_size;
-  if (processor_->height() != side || processor_->width() != side) {
-    throw UserError("the image processor and the encoder do not fit together",
-                    {.where = source_.string(),
-                     .found = fmt::format("the processor makes {} x {} pixels, the encoder takes {} x {}", processor_->width(),
-                                          processor_->height(), side, side),
-                     .fix = "use the preprocessor_config.json of this encoder"});
-  }
-  tokenizer_ = Tokenizer::load(source_);
-  const ClipTextConfig& text = model_->text().config();
-  if (tokenizer_->max_id() >= text.vocab_size) {
-    throw UserError("the tokenizer has more tokens than the text tower's embedding has rows",
-                    {.where = source_.string(),
-                     .found = fmt::format("ids up to {}, vocab_size {}", tokenizer_->max_id(), text.vocab_size),
-                     .fix = "check that the tokenizer's files and config.json belong together"});
-  }
+  ExpertParts parts = read_parts(source_);
+  model_ = std::move(parts.model);
+  processor_ = std::move(parts.processor);
+  tokenizer_ = std::move(parts.tokenizer);
   model_->allocate(arguments_.bf16 ? at::kBFloat16 : at::kFloat);
 }
 
 void ExpertTrainer::load() {
   const std::optional<fs::path> resume = folder_.newest_checkpoint();
+  if (resume) state_ = resumed_state(*resume, folder_);
   source_ = resume ? *resume : find_model_folder(recipe_.clip_name, recipe_.file.parent_path(), "clip_name");
   load_model();
   if (resume || !recipe_.from_scratch) {
@@ -146,8 +171,6 @@ void ExpertTrainer::load() {
   optimizer_.emplace(model_->buckets(), model_->dtype(), arguments_, CustomLr{});
   load_data();
   if (resume) {
-    state_ = read_training_state(*resume);
-    folder_.inherit(state_.micro_batches_per_step, state_.run_start_date);
     optimizer_->load_state(open_optimizer_state(*resume));
     log_.load(*resume, state_);
     // Other data would be held out: retrieval would be measured on pairs that have been trained on.
@@ -157,30 +180,16 @@ void ExpertTrainer::load() {
                        .found = "other files than " + resume->string() + " was trained on",
                        .fix = "put the data back, or start anew with --fresh"});
     }
-    check_resumed(state_, *resume, plan_->total_steps(), dataset_->fingerprint());
+    check_resumed(state_, *resume, first_state(folder_, plan_->total_steps(), recipe_.seed, arguments_, dataset_->fingerprint()));
   } else {
-    state_ = first_state(folder_, plan_->total_steps(), recipe_.seed, arguments_.seed, recipe_.fingerprint, dataset_->fingerprint());
+    state_ = first_state(folder_, plan_->total_steps(), recipe_.seed, arguments_, dataset_->fingerprint());
   }
-}
-
-/// How captions become tokens of this text tower.
-void ExpertTrainer::settle_captions() {
-  const ClipTextConfig& text = model_->text().config();
-  // Old configs say 2, which is no end of text; the tokenizer knows better.
-  const std::optional<int64_t> eos = text.eos_token_id > 2 ? text.eos_token_id : tokenizer_->eos_token_id();
-  if (!eos || *eos >= text.vocab_size) {
-    throw UserError("the text tower has no end-of-text token",
-                    {.where = source_.string(), .fix = "set `text_config.eos_token_id` in config.json to the tokenizer's"});
-  }
-  const int64_t positions = text.max_position_embeddings;
-  caption_rule_ = {.eos_token_id = *eos,
-                   .max_length = recipe_.max_text_length > 0 ? std::min(recipe_.max_text_length, positions) : positions};
 }
 
 void ExpertTrainer::load_data() {
   require_image_folders(recipe_.loaders, recipe_.file);
   dataset_ = open_datasets(recipe_.datasets, recipe_.file);
-  settle_captions();
+  caption_rule_ = caption_rule(recipe_, model_->text().config(), *tokenizer_, source_);
   builder_ = std::make_unique<PairBuilder>(*dataset_, *tokenizer_, recipe_.loaders, *processor_, recipe_.attachment_token, caption_rule_);
   if (!recipe_.zero_shot_classes.empty()) zero_shot_.emplace(recipe_).open(*processor_);
 
@@ -287,28 +296,19 @@ void ExpertTrainer::save_model(const fs::path& checkpoint) const {
 }
 
 std::optional<Retrieval> ExpertTrainer::retrieval() {
-  const auto size = static_cast<size_t>(arguments_.per_device_train_batch_size);
-  const size_t batches = (held_out_.size() + size - 1) / size;
-  const auto rows_of = [&](int64_t number) {
-    const auto first = held_out_.begin() + number * static_cast<std::ptrdiff_t>(size);
-    return std::vector<int64_t>(first, first + std::min(static_cast<std::ptrdiff_t>(size), held_out_.end() - first));
-  };
   Quarantine unusable({}, 1);  // what is held out may be bad without harm to the training
-  Loader loader(*builder_, *dataset_, {rows_of, 0, static_cast<int64_t>(batches)}, {loader_threads(arguments_)}, unusable);
   std::vector<at::Tensor> images, texts;
   std::vector<int64_t> caption_of;
   std::map<std::vector<int64_t>, int64_t> captions;
-  const at::NoGradGuard no_grad;
-  for (size_t i = 0; i < batches; ++i) {
-    const SampleBatch batch = loader.next();
-    if (batch.samples.empty()) continue;
-    const Embeddings each = embed(*model_, collate(batch.samples, *model_));
+  const auto add = [&](std::span<const Sample> samples) {
+    const Embeddings each = embed(*model_, collate(samples, *model_));
     images.push_back(each.images);
     texts.push_back(each.texts);
-    for (const Sample& sample : batch.samples) {
+    for (const Sample& sample : samples) {
       caption_of.push_back(captions.emplace(sample.text.input_ids, static_cast<int64_t>(captions.size())).first->second);
     }
-  }
+  };
+  for_each_batch(*builder_, *dataset_, held_out_, arguments_.per_device_train_batch_size, loader_threads(arguments_), unusable, add);
   if (caption_of.size() < 2) return std::nullopt;
   return measure_retrieval(at::cat(images), at::cat(texts), caption_of);
 }
@@ -338,11 +338,18 @@ void ExpertTrainer::examine_finished() {
   const bool is_known = std::all_of(asked.items().begin(), asked.items().end(),
                                     [&](const auto& item) { return known.is_object() && known.value(item.key(), Json()) == item.value(); });
   if (is_known) return;
-  source_ = folder_.newest_checkpoint().value();
+  const std::optional<fs::path> checkpoint = folder_.newest_checkpoint();
+  if (!checkpoint) {
+    throw UserError("there is no checkpoint to examine by other classes",
+                    {.where = folder_.path().string(),
+                     .found = "a finished run without a checkpoint",
+                     .fix = "train it again with --fresh and without `save_strategy: no`, or put the zero-shot keys back"});
+  }
+  source_ = *checkpoint;
   load_model();
   model_->load(source_);
-  optimizer_.emplace(model_->buckets(), model_->dtype(), arguments_, CustomLr{});  // converts to the run's dtype
-  settle_captions();
+  for (const auto& bucket : model_->buckets()) convert(*bucket, model_->dtype());
+  caption_rule_ = caption_rule(recipe_, model_->text().config(), *tokenizer_, source_);
   zero_shot_->open(*processor_);
   metrics_ = std::make_unique<MetricsFile>(folder_.path() / "metrics.jsonl", read_training_state(source_).step);
   std::vector<std::pair<std::string, std::string>> rows;
@@ -426,6 +433,12 @@ void train_expert(const ExpertRecipe& recipe, bool fresh, OutputMode output) {
       expert_identity(recipe), fresh, recipe.training_args.gradient_accumulation_steps, output,
       [&](RunFolder& folder) { ExpertTrainer(recipe, folder, output).run(); },
       [&](RunFolder& folder) { ExpertTrainer(recipe, folder, output).examine_finished(); });
+}
+
+void check_expert_model(const ExpertRecipe& recipe) {
+  const fs::path source = find_model_folder(recipe.clip_name, recipe.file.parent_path(), "clip_name");
+  const ExpertParts parts = read_parts(source);
+  caption_rule(recipe, parts.model->text().config(), parts.tokenizer, source);
 }
 
 }  // namespace multimeditron

@@ -13,4 +13,7 @@ void train_expert(const ExpertRecipe& recipe, bool fresh, OutputMode output);
 /// What `train-expert --dry-run` shows: everything is read and checked as for training, and nothing is written.
 void print_expert_plan(const ExpertRecipe& recipe, OutputMode output);
 
+/// Reads `clip_name`'s configurations, without its weights. Throws UserError where they do not fit together.
+void check_expert_model(const ExpertRecipe& recipe);
+
 }  // namespace multimeditron

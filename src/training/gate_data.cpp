@@ -19,8 +19,20 @@ namespace fs = std::filesystem;
 
 constexpr int64_t kImageNetSide = 224;
 
-/// What the gate's pixels are normalised with. ImageNet's is written as torchvision's weights want it.
-ImageProcessor processor_of(const GateRecipe& recipe) {
+std::unique_ptr<LabelledImages> open_images(const GateRecipe& recipe, const std::vector<std::vector<std::string>>& map, const char* key,
+                                            const LabelledImages::Options& options) {
+  std::vector<std::unique_ptr<Dataset>> classes;
+  for (size_t i = 0; i < map.size(); ++i) {
+    std::vector<DatasetSpec> specs;
+    for (const std::string& path : map[i]) specs.push_back({.packed_path = path, .weight = {}, .max_samples = {}});
+    classes.push_back(open_datasets(specs, recipe.file, fmt::format("{}.{}", key, i)));
+  }
+  return std::make_unique<LabelledImages>(std::move(classes), options);
+}
+
+}  // namespace
+
+ImageProcessor gate_processor(const GateRecipe& recipe) {
   std::optional<ImageProcessor> given;
   if (!recipe.image_processor_path.empty()) {
     const fs::path near = recipe.file.parent_path();
@@ -49,26 +61,19 @@ ImageProcessor processor_of(const GateRecipe& recipe) {
                                     {"image_std", {0.229, 0.224, 0.225}}});
 }
 
-std::unique_ptr<LabelledImages> open_images(const GateRecipe& recipe, const std::vector<std::vector<std::string>>& map, const char* key,
-                                            const LabelledImages::Options& options) {
-  std::vector<std::unique_ptr<Dataset>> classes;
-  for (size_t i = 0; i < map.size(); ++i) {
-    std::vector<DatasetSpec> specs;
-    for (const std::string& path : map[i]) specs.push_back({.packed_path = path, .weight = {}, .max_samples = {}});
-    classes.push_back(open_datasets(specs, recipe.file, fmt::format("{}.{}", key, i)));
-  }
-  return std::make_unique<LabelledImages>(std::move(classes), options);
-}
-
-}  // namespace
-
 std::string GateData::fingerprint() const {
   return test_images ? sha256(images->fingerprint() + test_images->fingerprint()) : images->fingerprint();
 }
 
 GateData open_gate_data(const GateRecipe& recipe) {
-  GateData data{
-      .processor = processor_of(recipe), .edge = 0, .side = 0, .images = {}, .test_images = {}, .train = {}, .validation = {}, .test = {}};
+  GateData data{.processor = gate_processor(recipe),
+                .edge = 0,
+                .side = 0,
+                .images = {},
+                .test_images = {},
+                .train = {},
+                .validation = {},
+                .test = {}};
   data.side = data.processor.height();
   data.edge = data.side * 8 / 7;  // 256 for 224
   const LabelledImages::Options options{.edge = data.edge,

@@ -23,6 +23,10 @@ struct GateData {
   std::string fingerprint() const;
 };
 
+/// What the gate's pixels are normalised with: the image processor's mean and std, or ImageNet's, written as torchvision's weights want it.
+/// Throws UserError: pixels that are not square.
+ImageProcessor gate_processor(const GateRecipe& recipe);
+
 /// Opens the data sets and draws. Throws UserError: a data set that is missing, a class that has no image to train on, an image processor
 /// of pixels that are not square.
 GateData open_gate_data(const GateRecipe& recipe);

@@ -7,6 +7,7 @@
 #include <ATen/ops/tensor.h>
 #include <fmt/format.h>
 
+#include <array>
 #include <chrono>
 #include <cmath>
 
@@ -23,6 +24,7 @@
 #include "training/classification.h"
 #include "training/gate_batches.h"
 #include "training/gate_data.h"
+#include "training/image_batches.h"
 #include "training/loop.h"
 
 namespace multimeditron {
@@ -31,10 +33,13 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-constexpr double kWarmupStart = 0.01;      // of the learning rate
-constexpr double kUnfrozenRate = 0.1;      // of `lr`, once the backbone is trained too
-constexpr const char* kBest = "best";      // folder of the best gate
-constexpr const char* kProgress = "gate";  // in training_state.json, extra
+constexpr double kWarmupStart = 0.01;             // of the learning rate
+constexpr double kUnfrozenRate = 0.1;             // of `lr`, once the backbone is trained too
+constexpr const char* kBest = "best";             // folder of the best gate
+constexpr const char* kBestEpoch = "epoch.json";  // in it: the epoch that it comes from
+constexpr const char* kProgress = "gate";         // in training_state.json, extra
+/// What `best/` holds, in the order of writing: weights never stand under the epoch of earlier ones.
+constexpr std::array<const char*, 4> kBestFiles{"config.json", "preprocessor_config.json", kBestEpoch, "model.safetensors"};
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -54,6 +59,13 @@ TrainingArguments arguments_of(const GateRecipe& recipe) {
   return arguments;
 }
 
+/// Is there a gate of this epoch in `best`?
+bool holds_gate_of(const fs::path& best, int64_t epoch) {
+  if (!fs::exists(best / "model.safetensors") || !fs::exists(best / kBestEpoch)) return false;
+  const Json json = read_json(best / kBestEpoch);
+  return json.is_object() && json.value("epoch", Json()) == epoch;
+}
+
 /// How the best epoch so far came out.
 struct Best {
   int64_t epoch = 0;  ///< 0: none yet
@@ -64,6 +76,19 @@ struct Best {
     return epoch == 0 || other.accuracy() > accuracy || (other.accuracy() == accuracy && other.loss() < loss);
   }
 };
+
+std::optional<fs::path> backbone_of(const GateRecipe& recipe) {
+  if (recipe.pretrained_backbone.empty()) return std::nullopt;
+  return find_model_folder(recipe.pretrained_backbone, recipe.file.parent_path(), "pretrained_backbone");
+}
+
+GateConfig gate_config(const GateRecipe& recipe, const std::optional<fs::path>& backbone) {
+  return {.num_classes = recipe.num_classes,
+          .top_k = recipe.top_k,
+          .class_names = recipe.class_names,
+          .image_processor = recipe.image_processor_path,
+          .resnet = backbone ? backbone_shape(*backbone) : ResNetShape::from_widths(recipe.widths, recipe.blocks)};
+}
 
 class GateTrainer {
  public:
@@ -106,7 +131,6 @@ class GateTrainer {
   Progress progress_;
 
   GateData data_;
-  std::optional<GateConfig> config_;
   std::unique_ptr<GatingNetwork> gate_;
   std::vector<std::unique_ptr<Bucket>> buckets_;
   std::string start_;  // what the weights were at first, in words
@@ -121,20 +145,13 @@ class GateTrainer {
   double waited_s_ = 0;
   TrainingState state_;
   Best best_;
+  std::vector<MappedFile> other_best_;  // of another run, for ours: mapped, since --fresh may rename its folder
   TrainerLog log_;
 };
 
 void GateTrainer::load_gate_from(const std::optional<fs::path>& resume) {
-  GateConfig config{.num_classes = recipe_.num_classes,
-                    .top_k = recipe_.top_k,
-                    .class_names = recipe_.class_names,
-                    .image_processor = recipe_.image_processor_path,
-                    .resnet = ResNetShape::from_widths(recipe_.widths, recipe_.blocks)};
-  std::optional<fs::path> backbone;
-  if (!recipe_.pretrained_backbone.empty())
-    backbone = find_model_folder(recipe_.pretrained_backbone, recipe_.file.parent_path(), "pretrained_backbone");
-  if (backbone) config.resnet = backbone_shape(*backbone);
-  gate_ = std::make_unique<GatingNetwork>(config);
+  const std::optional<fs::path> backbone = backbone_of(recipe_);
+  gate_ = std::make_unique<GatingNetwork>(gate_config(recipe_, backbone));
   buckets_ = gate_->make_buckets("", "gate");
   for (const auto& bucket : buckets_) allocate(*bucket, at::kFloat);
   if (resume) {
@@ -160,15 +177,13 @@ void GateTrainer::load() {
   std::optional<fs::path> resume = folder_.newest_checkpoint();
   const bool from_another_run = !resume && !recipe_.resume_from.empty();
   if (from_another_run) resume = find_model_folder(recipe_.resume_from, recipe_.file.parent_path(), "resume_from");
-  if (resume) {
-    state_ = read_training_state(*resume);
-    folder_.inherit(state_.micro_batches_per_step, state_.run_start_date);
-  }
+  if (resume) state_ = resumed_state(*resume, folder_);
   data_ = open_gate_data(recipe_);
   plan();
   load_gate_from(resume);
+  const TrainingState first = first_state(folder_, plan_->total_steps(), recipe_.seed, arguments_, data_.fingerprint());
   if (!resume) {
-    state_ = first_state(folder_, plan_->total_steps(), recipe_.seed, recipe_.seed, recipe_.fingerprint, data_.fingerprint());
+    state_ = first;
     return;
   }
   // Other data would be drawn otherwise: the gate would be measured on images that it has been trained on.
@@ -178,7 +193,7 @@ void GateTrainer::load() {
                      .found = "other files than " + resume->string() + " was trained on",
                      .fix = "put the data back, or start anew with --fresh"});
   }
-  check_resumed(state_, *resume, plan_->total_steps(), data_.fingerprint());
+  check_resumed(state_, *resume, first);
   enter_phase(state_.step - 1);
   optimizer_->load_state(open_optimizer_state(*resume));
   log_.load(*resume, state_);
@@ -188,24 +203,30 @@ void GateTrainer::load() {
            .accuracy = reader.number("best_accuracy", 0),
            .loss = reader.number("best_loss", 0),
            .epochs_since = static_cast<int64_t>(reader.number("epochs_since", 0))};
-  const fs::path other_best = resume->parent_path() / kBest;
-  if (from_another_run && best_.epoch > 0 && fs::exists(other_best / "model.safetensors")) {
-    fs::create_directories(folder_.path() / kBest);
-    for (const char* file : {"config.json", "preprocessor_config.json", "model.safetensors"})
-      fs::copy_file(other_best / file, folder_.path() / kBest / file, fs::copy_options::overwrite_existing);
-  }
-  if (best_.epoch > 0 && !data_.validation.empty() && !fs::exists(folder_.path() / kBest / "model.safetensors")) {
+  if (best_.epoch == 0 || data_.validation.empty()) return;
+  // A later epoch's gate in this run's own folder is replaced when that epoch comes again; another run's would be taken for this epoch's.
+  const fs::path best = (from_another_run ? (*resume / "..").lexically_normal() : folder_.path()) / kBest;
+  const bool is_there = from_another_run ? holds_gate_of(best, best_.epoch) : fs::exists(best / "model.safetensors");
+  if (!is_there) {
     warn(fmt::format("the best gate so far, of epoch {}, is not beside {}: the best of the epochs from here on is taken", best_.epoch,
                      resume->string()));
     best_ = {};
+  } else if (from_another_run) {
+    for (const char* file : kBestFiles) other_best_.emplace_back(best / file);
   }
 }
 
 void GateTrainer::open_outputs() {
   folder_.claim();
+  if (!other_best_.empty()) fs::create_directories(folder_.path() / kBest);
+  for (const MappedFile& file : other_best_) {
+    const std::span<const std::byte> bytes = file.bytes();
+    write_file_atomic(folder_.path() / kBest / file.path().filename(), {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  }
+  other_best_.clear();
   metrics_ = std::make_unique<MetricsFile>(folder_.path() / "metrics.jsonl", state_.step);
   quarantine_ = std::make_unique<Quarantine>(folder_.path() / "quarantine.jsonl", recipe_.max_bad_samples);
-  quarantine_->restore(stored_quarantine(state_, true));
+  quarantine_->restore(stored_quarantine(state_, folder_.newest_checkpoint().has_value()));
 }
 
 double GateTrainer::lr_factor(int64_t step) const {
@@ -226,7 +247,7 @@ void GateTrainer::enter_phase(int64_t step) {
 }
 
 std::unique_ptr<Loader> GateTrainer::make_loader(int64_t step) {
-  const auto numbers_of = [this](int64_t number) {
+  const auto rows_of = [this](int64_t number) {
     const auto [epoch, index] = plan_->locate(number);
     std::vector<int64_t> rows = sampler_->batch(epoch, index);
     for (int64_t& row : rows) {
@@ -235,14 +256,15 @@ std::unique_ptr<Loader> GateTrainer::make_loader(int64_t step) {
     }
     return rows;
   };
-  const BatchPlan batches{numbers_of, plan_->batches_before(step), plan_->batches_before(plan_->total_steps())};
+  const BatchPlan batches{rows_of, plan_->batches_before(step), plan_->batches_before(plan_->total_steps())};
   return std::make_unique<Loader>(*data_.images, *data_.images, batches, LoaderOptions{loader_threads(arguments_)}, *quarantine_);
 }
 
 GateFeatures GateTrainer::compute_features(const std::vector<int64_t>& rows, const char* what, Quarantine& quarantine) {
   GateFeatures features;
   std::vector<at::Tensor> parts;
-  for_each_batch(*data_.images, rows, recipe_.batch_size, loader_threads(arguments_), quarantine, [&](std::span<const Sample> samples) {
+  const LabelledImages& images = *data_.images;
+  for_each_batch(images, images, rows, recipe_.batch_size, loader_threads(arguments_), quarantine, [&](std::span<const Sample> samples) {
     parts.push_back(gate_->resnet().features(pixels_of(samples, data_.side)));
     for (const Sample& sample : samples) features.place.emplace(sample.index, static_cast<int64_t>(features.place.size()));
     progress_.count({what, static_cast<int64_t>(features.place.size()), static_cast<int64_t>(rows.size())});
@@ -337,7 +359,7 @@ Classification GateTrainer::measure(const LabelledImages& images, const std::vec
     return result;
   }
   Quarantine unusable({}, 1);
-  for_each_batch(images, rows, recipe_.batch_size, loader_threads(arguments_), unusable, [&](std::span<const Sample> samples) {
+  for_each_batch(images, images, rows, recipe_.batch_size, loader_threads(arguments_), unusable, [&](std::span<const Sample> samples) {
     add(gate_->resnet().features(pixels_of(samples, data_.side)), numbers_of(samples));
   });
   return result;
@@ -369,18 +391,19 @@ void GateTrainer::finish_epoch(int64_t step, int64_t epoch) {
 }
 
 void GateTrainer::save_gate_into(const fs::path& folder) {
-  save_gate(*gate_, folder, GateLayout::kOriginal);
+  save_gate(*gate_, folder);
   write_file_atomic(folder / "preprocessor_config.json", data_.processor.config.dump(2) + "\n");
 }
 
-/// Replaces the weights in `best/` by one rename; the other files are the same in every epoch.
+/// Replaces the weights in `best/` by one rename, after the other files.
 void GateTrainer::save_best() {
   const fs::path folder = folder_.path() / kBest, partial = folder_.path() / ".best.partial";
   fs::remove_all(partial);
   fs::create_directories(partial);
   fs::create_directories(folder);
   save_gate_into(partial);
-  for (const char* file : {"config.json", "preprocessor_config.json", "model.safetensors"}) fs::rename(partial / file, folder / file);
+  write_file_atomic(partial / kBestEpoch, Json{{"epoch", best_.epoch}}.dump() + "\n");
+  for (const char* file : kBestFiles) fs::rename(partial / file, folder / file);
   fs::remove_all(partial);
   sync_folder(folder);
 }
@@ -417,7 +440,10 @@ void GateTrainer::show_plan() {
 void GateTrainer::report() {
   const fs::path best = folder_.path() / kBest;
   // Without a validation draw the last one is the best there is; so it is where no epoch came after the loss of an earlier `best/`.
-  if (data_.validation.empty() || !fs::exists(best / "model.safetensors")) save_best();
+  if (data_.validation.empty() || best_.epoch == 0) {
+    best_.epoch = std::llround(state_.epoch);
+    save_best();
+  }
   for (const auto& bucket : buckets_) set_trained(*bucket, false, at::kFloat);
   load_gate(*gate_, best);
   Json json{
@@ -462,7 +488,7 @@ void GateTrainer::run() {
       .is_done = [this] { return recipe_.early_stopping_patience > 0 && best_.epochs_since >= recipe_.early_stopping_patience; }};
   // The optimizer is replaced in its place when the backbone thaws.
   enter_phase(state_.step);
-  run_steps({arguments_, *plan_, folder_, *optimizer_, *metrics_, progress_, state_, log_}, hooks);
+  run_steps({arguments_, *plan_, folder_, *optimizer_, *metrics_, progress_, state_, log_, quarantine_.get()}, hooks);
   loader_.reset();
   report();
 }
@@ -482,6 +508,11 @@ void train_gate(const GateRecipe& recipe, bool fresh, OutputMode output) {
   keep_large_blocks();
   run_in_folder(gate_identity(recipe), fresh, recipe.gradient_accumulation_steps, output,
                 [&](RunFolder& folder) { GateTrainer(recipe, folder, output).run(); });
+}
+
+void check_gate_model(const GateRecipe& recipe) {
+  gate_processor(recipe);
+  const GatingNetwork network(gate_config(recipe, backbone_of(recipe)));
 }
 
 }  // namespace multimeditron

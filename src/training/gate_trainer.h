@@ -13,4 +13,7 @@ void train_gate(const GateRecipe& recipe, bool fresh, OutputMode output);
 /// What `train-gate --dry-run` shows: everything is read and checked as for training, and nothing is written.
 void print_gate_plan(const GateRecipe& recipe, OutputMode output);
 
+/// Reads the configurations of the image processor and the backbone, without weights. Throws UserError where training would refuse them.
+void check_gate_model(const GateRecipe& recipe);
+
 }  // namespace multimeditron

@@ -1,6 +1,7 @@
 #include "training/loop.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <malloc.h>
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "base/signals.h"
+#include "checkpoint/manifest.h"
 #include "models/config_reader.h"
 
 namespace multimeditron {
@@ -30,7 +32,6 @@ bool is_save_step(const LoopParts& parts, int64_t step, const StepPlan::Step& pl
 
 void save(const LoopParts& parts, const LoopHooks& hooks, int64_t step) {
   parts.metrics.sync();
-  parts.state.metrics_bytes = parts.metrics.size_bytes();
   parts.log.store(parts.state);
   hooks.store(parts.state);
   const fs::path& folder = parts.folder.path();
@@ -106,39 +107,60 @@ void take_step(Optimizer& optimizer, const LearningRateSchedule& schedule, const
 void take_step(Optimizer& optimizer, double lr_factor, const TrainingArguments& arguments, int64_t steps_before, StepRecord& record) {
   record.grad_norm = optimizer.gradient_norm();
   if (!std::isfinite(record.loss) || !std::isfinite(record.grad_norm)) {
-    throw UserError(
-        "the training has diverged",
-        {.where = fmt::format("step {} of {}", record.step, record.total_steps),
-         .found = fmt::format("loss {}, gradient norm {}", record.loss, record.grad_norm),
-         .fix = "lower `learning_rate`, add `warmup_steps`, or look at the samples of this step (`logging_level: micro` of `train`)"});
+    // Under `logging_level: micro` the samples are known; the step's line is not written any more.
+    const bool names_samples = !record.micro_samples.empty();
+    throw UserError("the training has diverged",
+                    {.where = fmt::format("step {} of {}", record.step, record.total_steps),
+                     .found = fmt::format("loss {}, gradient norm {}{}", record.loss, record.grad_norm,
+                                          names_samples ? fmt::format("; rows {}", fmt::join(record.micro_samples, ", ")) : ""),
+                     .fix = fmt::format("lower `learning_rate` (`lr` of train-gate) or warm up longer{}",
+                                        names_samples ? "; `multimeditron inspect --index` shows these rows" : "")});
   }
   const double clip = arguments.max_grad_norm > 0 ? std::min(1.0, arguments.max_grad_norm / (record.grad_norm + 1e-6)) : 1.0;
   optimizer.step(steps_before + 1, lr_factor, clip);
   record.learning_rate = arguments.learning_rate * lr_factor;
 }
 
-TrainingState first_state(const RunFolder& folder, int64_t total_steps, int64_t seed, int64_t training_seed,
-                          const std::string& recipe_fingerprint, const std::string& dataset_fingerprint) {
+TrainingState resumed_state(const fs::path& checkpoint, RunFolder& folder) {
+  if (fs::exists(checkpoint / kManifestName)) verify_checkpoint(checkpoint);
+  TrainingState state = read_training_state(checkpoint);
+  folder.inherit(state.micro_batches_per_step, state.run_start_date);
+  return state;
+}
+
+TrainingState first_state(const RunFolder& folder, int64_t total_steps, int64_t seed, const TrainingArguments& arguments,
+                          const std::string& dataset_fingerprint) {
   TrainingState state;
   state.max_steps = total_steps;
   state.micro_batches_per_step = folder.micro_batches_per_step();
   state.seed = seed;
-  state.training_seed = training_seed;
-  state.recipe_fingerprint = recipe_fingerprint;
+  state.training_seed = arguments.seed;
+  state.batch_size = arguments.per_device_train_batch_size;
   state.dataset_fingerprint = dataset_fingerprint;
   state.run_start_date = folder.start_date();
   return state;
 }
 
-void check_resumed(const TrainingState& state, const fs::path& checkpoint, int64_t total_steps, const std::string& dataset_fingerprint) {
-  if (state.dataset_fingerprint != dataset_fingerprint) {
+void check_resumed(const TrainingState& state, const fs::path& checkpoint, const TrainingState& first) {
+  if (state.dataset_fingerprint != first.dataset_fingerprint) {
     warn(fmt::format("{}: the data set has changed since this checkpoint was written; the order of its samples may differ",
                      checkpoint.string()));
   }
-  if (state.max_steps == total_steps) return;
+  // Any of these makes another order: some samples would come twice, others never.
+  const auto compare = [&](const char* name, int64_t saved, int64_t now) {
+    if (saved == now) return;
+    throw UserError("the checkpoint belongs to a run that takes its samples in another order",
+                    {.where = checkpoint.string(),
+                     .found = fmt::format("{} {} there, {} in this recipe", name, saved, now),
+                     .fix = fmt::format("write {} {}, or begin a new run with the checkpoint's weights", name, saved)});
+  };
+  compare("`seed`", state.seed, first.seed);
+  compare("`training_args.seed`", state.training_seed, first.training_seed);
+  if (state.batch_size > 0) compare("batch size", state.batch_size, first.batch_size);
+  if (state.max_steps == first.max_steps) return;
   throw UserError("the checkpoint belongs to a run of another length",
                   {.where = checkpoint.string(),
-                   .found = fmt::format("{} steps in all; this recipe and data set make {}", state.max_steps, total_steps),
+                   .found = fmt::format("{} steps in all; this recipe and data set make {}", state.max_steps, first.max_steps),
                    .fix = "use the recipe and the data of the first launch, or start anew with --fresh"});
 }
 
@@ -178,6 +200,8 @@ void run_in_folder(RunIdentity identity, bool fresh, int64_t micro_batches_per_s
   try {
     body(folder);
   } catch (const Interrupted&) {
+    // Before the first step nobody else has said so; `running` is then what an earlier launch left.
+    if (folder.is_claimed() && read_run_state(folder.path()) == "running") folder.set_state("interrupted");
     throw;
   } catch (...) {
     try {

@@ -50,13 +50,16 @@ void take_step(Optimizer& optimizer, const LearningRateSchedule& schedule, const
 /// The same with the learning rate's factor given; `steps_before`: steps that this optimizer has taken.
 void take_step(Optimizer& optimizer, double lr_factor, const TrainingArguments& arguments, int64_t steps_before, StepRecord& record);
 
+/// The state of the run that goes on from `checkpoint`; `folder` takes over what its first launch fixed. All files are compared with the
+/// manifest's hashes first. Throws UserError naming one that differs.
+TrainingState resumed_state(const std::filesystem::path& checkpoint, RunFolder& folder);
+
 /// The state of a run that begins: what later launches compare themselves with.
-TrainingState first_state(const RunFolder& folder, int64_t total_steps, int64_t seed, int64_t training_seed,
-                          const std::string& recipe_fingerprint, const std::string& dataset_fingerprint);
-/// Compares a resumed run's state with what this launch makes of recipe and data. Throws UserError for another number of steps; of changed
-/// data of the same length it warns.
-void check_resumed(const TrainingState& state, const std::filesystem::path& checkpoint, int64_t total_steps,
-                   const std::string& dataset_fingerprint);
+TrainingState first_state(const RunFolder& folder, int64_t total_steps, int64_t seed, const TrainingArguments& arguments,
+                          const std::string& dataset_fingerprint);
+/// Compares a resumed run's state with `first`, what this launch would begin with. Throws UserError for other seeds, another batch size or
+/// number of steps; of changed data of the same length it warns.
+void check_resumed(const TrainingState& state, const std::filesystem::path& checkpoint, const TrainingState& first);
 
 /// Where the list of bad samples stands goes with a checkpoint. Read back for another folder's run, only the counts hold.
 void store_quarantine(const Quarantine& quarantine, TrainingState& state);
@@ -68,8 +71,8 @@ int loader_threads(const TrainingArguments& arguments);
 /// Keeps large activations mapped between steps: the allocator gives them back to the system at once otherwise, to be faulted in anew.
 void keep_large_blocks();
 
-/// Takes the run's folder and runs `body` in it; sets the folder's state to `failed` where that throws. A finished run is said, and left to
-/// `finished` where that is given.
+/// Takes the run's folder and runs `body` in it; sets the folder's state to `failed` where that throws, to `interrupted` where it throws
+/// Interrupted before a step. A finished run is said, and left to `finished` where that is given.
 void run_in_folder(RunIdentity identity, bool fresh, int64_t micro_batches_per_step, OutputMode output,
                    const std::function<void(RunFolder& folder)>& body, const std::function<void(RunFolder& folder)>& finished = nullptr);
 

@@ -43,6 +43,7 @@ MicroBatchOrder order_of_packs(const Recipe& recipe, const Dataset& dataset, Sam
   const int64_t max_length = recipe.max_length > 0 ? recipe.max_length : recipe.max_sequence_length.value_or(0);
   builder.set_max_length(max_length);
   LengthIndex index = find_lengths(builder, num_threads, progress);
+  builder.set_counted_lengths(index.lengths);
   const std::string found = index.was_kept ? fmt::format("kept from an earlier launch in {}", index.file.string())
                                            : fmt::format("counted in {}", format_duration(index.seconds)) +
                                                  (index.file.empty() ? "" : fmt::format(", kept in {}", index.file.string()));

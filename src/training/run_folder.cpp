@@ -26,6 +26,12 @@ void create(const fs::path& path) {
   }
 }
 
+/// Whether there is a checkpoint of whatever program in it, even a broken one: a save would replace what has its name.
+bool has_checkpoints(const fs::path& path) {
+  return std::any_of(fs::directory_iterator(path), fs::directory_iterator(),
+                     [](const fs::directory_entry& entry) { return entry.path().filename().string().starts_with("checkpoint-"); });
+}
+
 void set_aside(const fs::path& path) {
   for (int k = 1;; ++k) {
     const fs::path target = fmt::format("{}.old-{}", path.string(), k);
@@ -53,23 +59,26 @@ RunFolder::RunFolder(RunIdentity identity, bool fresh, int64_t micro_batches_per
   holds_old_run_ = fresh && fs::exists(file);
   if (holds_old_run_) return;
   if (!fs::exists(file)) {
-    if (!list_checkpoints(path_).empty() || fs::exists(path_ / "trainer_state.json")) {
+    if (has_checkpoints(path_) || fs::exists(path_ / "trainer_state.json")) {
       throw UserError("the output folder holds checkpoints of another program or run",
                       {.where = path_.string(), .found = "checkpoints, but no run.json", .fix = "choose another `output_dir`"});
     }
     return;
   }
   const Json json = read_json(file);
+  const auto refuse = [&](const std::string& found) {
+    return UserError("the run's record cannot be read",
+                     {.where = file.string(), .found = found, .fix = "undo the edit of this file, or set the run aside with --fresh"});
+  };
   std::string fingerprint;
   try {
     fingerprint = json.value("recipe_fingerprint", "");
     micro_batches_per_step_ = json.value("micro_batches_per_step", micro_batches_per_step_);
     start_date_ = json.value("start_date", start_date_);
   } catch (const Json::exception& error) {
-    throw UserError(
-        "the run's record cannot be read",
-        {.where = file.string(), .found = error.what(), .fix = "undo the edit of this file, or set the run aside with --fresh"});
+    throw refuse(error.what());
   }
+  if (micro_batches_per_step_ < 1) throw refuse(fmt::format("micro_batches_per_step {}, at least 1 expected", micro_batches_per_step_));
   if (fingerprint != identity_.fingerprint && read_run_state(path_) == "failed" && list_checkpoints(path_).empty()) {
     replaces_failed_run_ = true;  // there is nothing in it to lose
     micro_batches_per_step_ = micro_batches_per_step;
@@ -117,6 +126,7 @@ void RunFolder::claim() {
                   {"micro_batches_per_step", micro_batches_per_step_},
                   {"start_date", start_date_}};
   write_file_atomic(path_ / "run.json", json.dump(2) + "\n");
+  replaces_failed_run_ = false;
 }
 
 bool RunFolder::is_claimed() const {

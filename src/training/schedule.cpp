@@ -24,11 +24,13 @@ StepPlan::StepPlan(const std::function<int64_t(int64_t)>& batches_per_epoch, int
     total_steps_ = arguments.max_steps;
     return;
   }
-  const double whole = std::floor(arguments.num_train_epochs), rest = arguments.num_train_epochs - whole;
+  const double epochs = arguments.num_train_epochs, whole = std::floor(epochs);
   for (double epoch = 0; epoch < whole; ++epoch) add_epoch();
-  if (rest > 0) {
+  if (epochs > whole) {
+    // The product is rounded as Hugging Face's Trainer does it: the fraction alone, 0.2 of 2.2, would have lost digits.
     const int64_t before = total_steps_;
-    total_steps_ = before + static_cast<int64_t>(std::ceil(rest * static_cast<double>(add_epoch())));
+    const auto steps = static_cast<double>(add_epoch());
+    total_steps_ = before + static_cast<int64_t>(std::ceil(epochs * steps) - whole * steps);
   }
 }
 

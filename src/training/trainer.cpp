@@ -84,10 +84,7 @@ void Trainer::load() {
   if (!resume && !recipe_.resume_path.empty()) resume = find_checkpoint(recipe_, recipe_.resume_path);
   if (!resume && recipe_.resume) resume = find_checkpoint(recipe_, recipe_.base_model);
 
-  if (resume) {
-    state_ = read_training_state(*resume);
-    folder_.inherit(state_.micro_batches_per_step, state_.run_start_date);
-  }
+  if (resume) state_ = resumed_state(*resume, folder_);
   Recipe source = recipe_;
   if (resume) source.base_model = fs::absolute(*resume).string();
   pretrained_ = load_from_recipe(source, dtype, LoadFor::kTraining);
@@ -110,12 +107,13 @@ void Trainer::load() {
   plan_.emplace(order_.batches_per_epoch, folder_.micro_batches_per_step(), arguments_);
   schedule_.emplace(arguments_, plan_->total_steps());
 
+  const TrainingState first = first_state(folder_, plan_->total_steps(), recipe_.seed, arguments_, dataset_->fingerprint());
   if (resume) {
+    check_resumed(state_, *resume, first);
     optimizer_->load_state(open_optimizer_state(*resume));
     log_.load(*resume, state_);
-    check_resumed(state_, *resume, plan_->total_steps(), dataset_->fingerprint());
   } else {
-    state_ = first_state(folder_, plan_->total_steps(), recipe_.seed, arguments_.seed, recipe_.fingerprint, dataset_->fingerprint());
+    state_ = first;
   }
 }
 
@@ -228,7 +226,7 @@ void Trainer::show_header() {
 void Trainer::show_summary(const LoopResult& result, int64_t first_step) {
   std::vector<std::pair<std::string, std::string>> rows;
   rows.emplace_back("steps", fmt::format("{} in {}", state_.step - first_step, format_duration(result.seconds)));
-  rows.emplace_back("loss", fmt::format("{:.4f} in the last step", result.last_loss));
+  if (state_.step > first_step) rows.emplace_back("loss", fmt::format("{:.4f} in the last step", result.last_loss));
   rows.emplace_back("memory", format_bytes(peak_resident_bytes()) + " at most");
   std::string data = fmt::format("{:.1f} % of the time waited for, {} at most ready ahead",
                                  100 * loader_->waited_s() / std::max(result.seconds, 1e-9), format_bytes(loader_->peak_bytes()));

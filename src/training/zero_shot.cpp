@@ -11,8 +11,8 @@
 
 #include "base/log.h"
 #include "data/image_loader.h"
-#include "data/loader.h"
 #include "training/clip_batches.h"
+#include "training/image_batches.h"
 #include "training/loop.h"
 
 namespace multimeditron {
@@ -63,28 +63,22 @@ at::Tensor ZeroShot::class_embeddings(const ClipModel& model, const Tokenizer& t
 Classification ZeroShot::classify(const ClipModel& model, const Tokenizer& tokenizer, const CaptionRule& rule,
                                   const TrainingArguments& arguments) const {
   const at::NoGradGuard no_grad;
-  const int64_t size = arguments.per_device_train_batch_size, images = images_->size();
+  const int64_t size = arguments.per_device_train_batch_size;
   const at::Tensor classes = class_embeddings(model, tokenizer, rule, size);
   const double scale = std::exp(model.logit_scale().data.item<double>());
-  const auto rows_of = [&](int64_t number) {
-    std::vector<int64_t> rows(static_cast<size_t>(std::min(size, images - number * size)));
-    std::iota(rows.begin(), rows.end(), number * size);
-    return rows;
-  };
-  Quarantine unusable({}, 1);
-  const int64_t batches = (images + size - 1) / size;
-  Loader loader(*images_, *images_, {rows_of, 0, batches}, {loader_threads(arguments)}, unusable);
+  std::vector<int64_t> rows(static_cast<size_t>(images_->size()));
+  std::iota(rows.begin(), rows.end(), 0);
   Classification result(recipe_.zero_shot_classes);
-  for (int64_t i = 0; i < batches; ++i) {
-    const SampleBatch batch = loader.next();
-    if (batch.samples.empty()) continue;
-    const at::Tensor logits = scale * model.embed_images(stack_pixels(batch.samples, model)).matmul(classes.t());
+  Quarantine unusable({}, 1);
+  for_each_batch(*images_, *images_, rows, size, loader_threads(arguments), unusable, [&](std::span<const Sample> samples) {
+    const at::Tensor pixels = pixels_of(samples, model.vision().config().image_size);
+    const at::Tensor logits = scale * model.embed_images(pixels).matmul(classes.t());
     const at::Tensor predictions = logits.argmax(1), log_probabilities = logits.log_softmax(1);
-    for (size_t j = 0; j < batch.samples.size(); ++j) {
-      const int64_t row = static_cast<int64_t>(j), label = images_->label(batch.samples[j].index);
+    for (size_t j = 0; j < samples.size(); ++j) {
+      const int64_t row = static_cast<int64_t>(j), label = images_->label(samples[j].index);
       result.add(label, predictions[row].item<int64_t>(), -log_probabilities[row][label].item<double>());
     }
-  }
+  });
   return result;
 }
 

@@ -1,6 +1,7 @@
 #include "checkpoint/folder.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <fstream>
 
@@ -169,6 +170,30 @@ TEST_F(CheckpointFolder, PruningKeepsTheNewestAndClearsLeftovers) {
   EXPECT_EQ(list_checkpoints(run_), (std::vector<int64_t>{30, 40}));
 }
 
+/// What cannot be deleted (here: in a folder that is read-only, for somebody who is not root) does not end a run that has saved.
+TEST_F(CheckpointFolder, LeftoversThatCannotBeDeletedAreWarnedOf) {
+  for (const int64_t step : {10, 20}) save(step);
+  const fs::path leftover = run_ / ".checkpoint-5.old-77";
+  for (const fs::path& each : {leftover, run_ / "checkpoint-10/training_state"}) {
+    fs::create_directories(each / "inside");
+    std::ofstream(each / "inside/file") << "x";
+    fs::permissions(each / "inside", fs::perms::owner_read | fs::perms::owner_exec);
+  }
+  for (const fs::path& each : {folder_.path(), run_.parent_path(), run_}) fs::permissions(each, fs::perms::all);
+  const bool is_root = ::geteuid() == 0;
+  if (is_root) ASSERT_EQ(::seteuid(65534), 0);
+  testing::internal::CaptureStderr();
+  EXPECT_NO_THROW(prune_checkpoints(run_, 1));
+  const std::string said = testing::internal::GetCapturedStderr();
+  if (is_root) ASSERT_EQ(::seteuid(0), 0);
+  EXPECT_NE(said.find("cannot delete " + leftover.string()), std::string::npos) << said;
+  EXPECT_EQ(list_checkpoints(run_), std::vector<int64_t>{20});
+  for (const auto& entry : fs::recursive_directory_iterator(run_))
+    if (entry.is_directory()) fs::permissions(entry, fs::perms::all);
+  prune_checkpoints(run_, 1);
+  EXPECT_EQ(names_in(run_), std::vector<std::string>{"checkpoint-20"});
+}
+
 TEST_F(CheckpointFolder, BrokenOnesAreNotCountedAndNotDeleted) {
   for (const int64_t step : {10, 20, 30}) save(step);
   fs::remove(run_ / "checkpoint-30/model.safetensors");
@@ -198,6 +223,19 @@ TEST_F(CheckpointFolder, RunsOfThePythonOriginalResolveByTheirWeights) {
   EXPECT_EQ(resolve_checkpoint(run_), run_ / "checkpoint-25");
   fs::resize_file(run_ / "checkpoint-25/model.safetensors", 100);
   EXPECT_EQ(resolve_checkpoint(run_), run_ / "checkpoint-5");
+}
+
+/// What a run of ours resumes from and what is generated with it are the same.
+TEST_F(CheckpointFolder, AFolderWithoutAManifestIsNoneOfARunOfOurs) {
+  for (const int64_t step : {10, 20}) save(step);
+  write_safetensors(run_ / "checkpoint-20", "model", {counting_tensor("a", 4, 4)});
+  fs::remove(run_ / "checkpoint-20/manifest.json");
+  EXPECT_EQ(resolve_checkpoint(run_), run_ / "checkpoint-20") << "that of another program";
+  write_file_atomic(run_ / "run.json", "{}");
+  EXPECT_EQ(resolve_checkpoint(run_), run_ / "checkpoint-10");
+  EXPECT_EQ(resolve_checkpoint(run_).filename(), checkpoint_path(run_, list_checkpoints(run_).back()).filename());
+  fs::remove_all(run_ / "checkpoint-10");
+  EXPECT_USER_ERROR(resolve_checkpoint(run_), "checkpoint-20", "no manifest.json");
 }
 
 TEST_F(CheckpointFolder, AMissingOneNamesThoseBesideIt) {

@@ -215,6 +215,11 @@ TEST_F(HostileTorchFile, RepetitionCostsNoMemory) {
   EXPECT_LT(peak_resident_bytes() - before, 64 << 20);
 }
 
+TEST_F(HostileTorchFile, NumbersUnderWhichValuesAreKeptAreBounded) {
+  EXPECT_USER_ERROR(read(archive("\x80\x02}r" + little(uint64_t{1} << 31, 4) + ".")), "malformed", "kept under a number");
+  EXPECT_USER_ERROR(read(archive("\x80\x02}q\x05h\x04s.")), "malformed", "a reference to nothing");
+}
+
 TEST_F(HostileTorchFile, EveryTruncationIsRefused) {
   const std::string whole = read_file(kFolder / "dict.bin"), old = read_file(kFolder / "old.bin");
   for (const std::string* content : {&whole, &old}) {

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "models/language/causal_lm.h"
+#include "models/multimodal/checkpoint_config.h"
 
 namespace multimeditron {
 namespace {
@@ -85,6 +86,16 @@ TEST(DecoderConfig, WindowsFollowTheConfig) {
   EXPECT_EQ(windows(R"({"model_type": "qwen3", "use_sliding_window": true, "sliding_window": 9,
                         "layer_types": ["sliding_attention", "full_attention"]})"),
             (Windows{9, 0}));
+}
+
+/// The attachment token's row comes behind those that a negative id was counted in.
+TEST(DecoderConfig, ANegativePadTokenStaysItsRowInALargerVocabulary) {
+  ModelConfig config;
+  config.llm = read_decoder_config(with(llama(), R"({"pad_token_id": -1})"), "config.json");
+  EXPECT_EQ(config.llm.pad_token_id, 98);
+  config.llm.vocab_size = 100;
+  const Tokenizer tokenizer = Tokenizer::load(std::filesystem::path(TEST_DATA) / "case_qwen3_clip/llm/qwen3");
+  EXPECT_EQ(read_decoder_config(write_checkpoint_config(config, "float32", tokenizer), "config.json").pad_token_id, 98);
 }
 
 struct Mistake {

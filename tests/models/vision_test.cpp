@@ -275,6 +275,15 @@ TEST_F(BiomedClipFolder, OtherTowersAreRefusedByName) {
   EXPECT_USER_ERROR(read_vision_folder(folder_.path()), "vision_config, key model_type", "swin");
 }
 
+/// A mixture names an image processor of its own.
+TEST_F(BiomedClipFolder, AProcessorThatNobodyAsksForIsNotRead) {
+  Json json = read_json(folder_ / "open_clip_config.json");
+  json["preprocess_cfg"]["resize_mode"] = "unheard-of";
+  write("open_clip_config.json", json.dump());
+  EXPECT_USER_ERROR(read_vision_folder(folder_.path()), "unheard-of");
+  EXPECT_TRUE(read_vision_folder(folder_.path(), /*needs_processor=*/false).processor.config.is_null());
+}
+
 TEST_F(BiomedClipFolder, ATensorThatWouldBeLeftOutIsNamed) {
   std::vector<TensorSource> tensors;
   const std::vector<std::byte> zeros(4 * 24 * 24);

@@ -98,6 +98,23 @@ TEST(Expert, AFinishedRunIsExaminedByOtherClasses) {
   EXPECT_EQ(step_lines(out / "expert/metrics.jsonl").size(), 5U);
 }
 
+/// Examined again, a run of bf16 computes as it did at its own end. Without a checkpoint there is nothing to examine.
+TEST(Expert, AFinishedRunIsExaminedAsItWasTrained) {
+  const TemporaryFolder out, without;
+  const fs::path file = out / "expert/zero_shot.json";
+  ASSERT_EQ(train_expert(out.path(), {"training_args.bf16=true"}).code, 0);
+  const std::string own = content_of(file);
+  fs::remove(file);
+  ASSERT_EQ(train_expert(out.path(), {"training_args.bf16=true"}).code, 0);
+  EXPECT_EQ(content_of(file), own);
+
+  const std::vector<std::string> overrides{"training_args.save_strategy=no", "training_args.max_steps=1"};
+  ASSERT_EQ(train_expert(without.path(), overrides).code, 0);
+  const Result result = train_expert(without.path(), {overrides[0], overrides[1], "zero_shot_templates=[\"{}\"]"});
+  EXPECT_EQ(result.code, 2) << result.err;
+  EXPECT_NE(result.err.find("no checkpoint to examine"), std::string::npos) << result.err;
+}
+
 /// Gradient caching: the batch in parts is the batch.
 TEST(Expert, ABatchInPartsGivesTheSameSteps) {
   const TemporaryFolder out;
@@ -290,9 +307,17 @@ TEST(Expert, CheckUnderstandsItsRecipe) {
   EXPECT_EQ(good.code, 0) << good.err;
   EXPECT_EQ(Json::parse(good.out).at("ok"), true);
   EXPECT_EQ(check({}).code, 0);
-  const Result bad = check({"held_out=2"});
+  const Result bad = check({"held_out=2", "datasets.0.weight=2"});
   EXPECT_EQ(bad.code, 2);
-  EXPECT_NE(bad.err.find("held_out"), std::string::npos) << bad.err;
+  for (const char* word : {"held_out", "datasets.0.weight"}) EXPECT_NE(bad.err.find(word), std::string::npos) << bad.err;
+  const TemporaryFolder folder;  // the model's configurations are read as for training
+  fs::copy(kRoot / "clip", folder / "clip");
+  Json processor = read_json(folder / "clip/preprocessor_config.json");
+  processor["crop_size"] = {{"height", 16}, {"width", 16}};
+  write_file_atomic(folder / "clip/preprocessor_config.json", processor.dump());
+  const Result other = check({"clip_name=" + (folder / "clip").string()});
+  EXPECT_EQ(other.code, 2);
+  EXPECT_NE(other.err.find("the processor makes 16 x 16 pixels"), std::string::npos) << other.err;
 }
 
 }  // namespace

@@ -194,6 +194,72 @@ TEST(TrainGate, GoesOnInAnotherFolder) {
   EXPECT_EQ(content_of(out / "gate/best/model.safetensors"), content_of(whole / "gate/best/model.safetensors"));
 }
 
+/// What is taken for the best gate so far is of the epoch that the checkpoint says, or it is not taken.
+TEST(TrainGate, TakesOverTheBestGateOfItsEpochAlone) {
+  const TemporaryFolder whole, out;
+  ASSERT_EQ(train_gate("thaw", whole.path(), {"save_every_n_epochs=1"}).code, 0);
+  const fs::path run = out / "gate", moved = out / "moved/checkpoint-8", best = out / "moved/best";
+  fs::create_directories(out / "moved");
+  fs::copy(whole / "gate/best", best, fs::copy_options::recursive);
+  fs::copy(whole / "gate/checkpoint-8", moved, fs::copy_options::recursive);
+  fs::remove(moved / "manifest.json");
+  Json state = read_json(moved / "training_state/training_state.json");
+  state["extra"]["gate"]["best_epoch"] = 2;
+  state["extra"]["gate"]["best_accuracy"] = 2;  // never to be beaten
+  write_file_atomic(moved / "training_state/training_state.json", state.dump());
+  const std::string resume = "resume_from=" + moved.string() + "/";
+
+  write_file_atomic(best / "epoch.json", "{\"epoch\": 3}");
+  ASSERT_EQ(train_gate("thaw", out.path(), {resume}).code, 0);
+  EXPECT_EQ(read_json(run / "gate_report.json").at("epoch"), 3);
+  EXPECT_EQ(content_of(run / "best/model.safetensors"), weights(run)) << "its own third epoch's";
+
+  // Of the right epoch it is taken, and neither a dry run nor the run that is set aside is touched by that.
+  write_file_atomic(best / "epoch.json", "{\"epoch\": 2}");
+  fs::copy_file(moved / "model.safetensors", best / "model.safetensors", fs::copy_options::overwrite_existing);
+  const std::string old = content_of(run / "best/model.safetensors"), taken = content_of(best / "model.safetensors");
+  ASSERT_NE(old, taken);
+  ASSERT_EQ(train_gate("thaw", out.path(), {resume, "output_dir=" + (out / "planned").string(), "--dry-run"}).code, 0);
+  EXPECT_FALSE(fs::exists(out / "planned"));
+  ASSERT_EQ(train_gate("thaw", out.path(), {resume, "--fresh"}).code, 0);
+  EXPECT_EQ(read_json(run / "gate_report.json").at("epoch"), 2);
+  EXPECT_EQ(content_of(run / "best/model.safetensors"), taken);
+  EXPECT_EQ(content_of(out / "gate.old-1/best/model.safetensors"), old);
+}
+
+/// A run begun anew from a checkpoint of its own folder, which is set aside: the best gate comes along.
+TEST(TrainGate, BeginsAnewFromItsOwnCheckpoint) {
+  const TemporaryFolder out;
+  ASSERT_EQ(train_gate("thaw", out.path(), {"save_every_n_epochs=1"}).code, 0);
+  const fs::path run = out / "gate";
+  const std::string best = content_of(run / "best/model.safetensors"), last = weights(run);
+  const Json report = read_json(run / "gate_report.json");
+  ASSERT_EQ(train_gate("thaw", out.path(), {"resume_from=" + last_checkpoint(run).string(), "--fresh"}).code, 0);
+  EXPECT_EQ(read_json(run / "gate_report.json").at("epoch"), report.at("epoch"));
+  EXPECT_EQ(content_of(run / "best/model.safetensors"), best);
+  EXPECT_EQ(read_json(run / "gate_report.json").at("test"), report.at("test"));
+}
+
+/// A bit that has changed since the save is found before it is trained on.
+TEST(TrainGate, DoesNotGoOnFromADamagedCheckpoint) {
+  const TemporaryFolder out;
+  ASSERT_EQ(train_gate("thaw", out.path(), {"save_every_n_epochs=1"}).code, 0);
+  const fs::path run = out / "gate", damaged = run / "checkpoint-8/training_state/optimizer.safetensors";
+  const std::string expected = weights(run);
+  fs::remove_all(run / "checkpoint-12");
+  write_file_atomic(run / "STATE", "running\n");
+  std::string bytes = content_of(damaged);
+  bytes.back() = static_cast<char>(bytes.back() ^ 1);
+  write_file_atomic(damaged, bytes);
+  const Result result = train_gate("thaw", out.path(), {"save_every_n_epochs=1"});
+  EXPECT_EQ(result.code, 2) << result.err;
+  for (const char* part : {"is not what was saved", "optimizer.safetensors", "SHA-256", "the one before"})
+    EXPECT_NE(result.err.find(part), std::string::npos) << "no " << part << " in\n" << result.err;
+  fs::remove_all(run / "checkpoint-8");
+  ASSERT_EQ(train_gate("thaw", out.path(), {"save_every_n_epochs=1"}).code, 0);
+  EXPECT_EQ(weights(run), expected);
+}
+
 /// A checkpoint that has come without `best/`: the report is of a gate that there is.
 TEST(TrainGate, GoesOnWithoutTheBestGate) {
   const TemporaryFolder whole, out;
@@ -205,7 +271,7 @@ TEST(TrainGate, GoesOnWithoutTheBestGate) {
   const Json report = read_json(out / "gate/gate_report.json");
   const std::vector<double> losses = column(out / "gate", "loss", "validation");
   const int64_t epoch = report.at("epoch");
-  ASSERT_GE(epoch, 3);  // of two steps each
+  ASSERT_GE(epoch, 3);
   EXPECT_NEAR(report.at("validation").at("loss").get<double>(), losses.at(static_cast<size_t>(epoch - 3)), 1e-5);
   EXPECT_TRUE(fs::exists(out / "gate/best/model.safetensors"));
 }
@@ -287,6 +353,33 @@ TEST(TrainGate, LeavesOutBadImagesAndTakesOtherTestData) {
   EXPECT_EQ(content_of(out / "gate/best/model.safetensors"), weights(out / "gate"));
 }
 
+/// A bad image is one bad row, however often it is augmented; where all are bad, the message says why.
+TEST(TrainGate, CountsABadImageOnce) {
+  const TemporaryFolder out;
+  fs::create_directories(out / "mixed");
+  for (const char* image : {"10.png", "20.png", "30.png"})
+    fs::copy_file(fs::path(TEST_DATA) / "datasets/json/images" / image, out / "mixed" / image);
+  write_file_atomic(out / "mixed/20.png", "no image");
+  const std::string data = (out / "mixed").string();
+  const std::vector<std::string> whole{"val_split=0", "test_split=0", "warmup_epochs=0"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.end(), whole.begin(), whole.end());
+    return more;
+  };
+  ASSERT_EQ(train_gate("scratch", out.path(), with({"dataset_class_map.1=" + data, "augment=true", "num_epochs=4"})).code, 0);
+  const std::string listed = content_of(out / "gate/quarantine.jsonl");
+  ASSERT_EQ(std::count(listed.begin(), listed.end(), '\n'), 1) << listed;
+  EXPECT_EQ(Json::parse(listed).at("row"), 15) << "behind the 14 of class 0";
+
+  for (const char* image : {"10.png", "30.png"}) write_file_atomic(out / "mixed" / image, "no image");
+  const Result result =
+      train_gate("scratch", out.path(),
+                 with({"dataset_class_map={0: " + data + ", 1: " + data + ", 2: " + data + "}", "output_dir=" + (out / "bad").string()}));
+  EXPECT_EQ(result.code, 2) << result.err;
+  for (const char* part : {"no sample of the first step", "found: ", ".png"})
+    EXPECT_NE(result.err.find(part), std::string::npos) << "no " << part << " in\n" << result.err;
+}
+
 TEST(TrainGate, TellsMistakes) {
   const TemporaryFolder out;
   const auto expect = [&](const std::string& recipe, const std::vector<std::string>& overrides, const std::vector<std::string>& parts) {
@@ -302,6 +395,11 @@ TEST(TrainGate, TellsMistakes) {
   expect("scratch", {"image_processor_path=nowhere"}, {"image_processor_path", "nowhere"});
   expect("thaw", {"pretrained_backbone=" + (fs::path(TEST_DATA) / "expert/clip").string()},
          {"no ResNet of bottleneck blocks", "conv1.weight"});
+  const Result checked =
+      run_command({PROGRAM, "check", (kRoot / "scratch.yaml").string(), "image_processor_path=" + (kRoot / "gate").string()},
+                  {"CASE_ROOT=" + kRoot.string(), "OUT=" + out.path().string()});
+  EXPECT_EQ(checked.code, 2);  // a folder without an image processor
+  EXPECT_NE(checked.err.find("preprocessor_config.json"), std::string::npos) << checked.err;
   const fs::path broken = out / "broken";
   fs::copy(kRoot / "gate", broken);
   fs::resize_file(broken / "model.safetensors", 1000);

@@ -44,6 +44,20 @@ TEST(MicroBatches, OfAStepGoToTheRanksInTurn) {
   }
 }
 
+/// transformers 5: max_steps = math.ceil(num_train_epochs * num_update_steps_per_epoch).
+TEST(StepPlans, TakeAsManyStepsOfAFractionOfAnEpochAsTransformers) {
+  const struct {
+    double epochs;
+    int64_t batches, micro_batches_per_step, steps;
+  } cases[] = {{2.2, 5, 1, 11}, {2.2, 10, 2, 11}, {0.5, 5, 1, 3}, {1.1, 10, 1, 11}, {3, 5, 2, 9}, {2.25, 5, 1, 12}};
+  for (const auto& each : cases) {
+    TrainingArguments arguments;
+    arguments.num_train_epochs = each.epochs;
+    const StepPlan plan([&](int64_t) { return each.batches; }, each.micro_batches_per_step, arguments);
+    EXPECT_EQ(plan.total_steps(), each.steps) << each.epochs << " epochs of " << each.batches;
+  }
+}
+
 /// What the header of a launch says.
 Json header_of(const Result& result) {
   std::istringstream lines(result.out);

@@ -125,6 +125,16 @@ TEST(Mistakes, OutputFolderOfAnotherRecipe) {
       {"another recipe", "learning_rate", "0.5", "--fresh"});
 }
 
+/// An unfinished run of the Python original: its checkpoints have no manifest, and a save of ours would replace one of the same step.
+TEST(Mistakes, OutputFolderWithCheckpointsOfAnotherProgram) {
+  const TemporaryFolder folder;
+  fs::create_directories(folder / "alignment/checkpoint-1");
+  write_file_atomic(folder / "alignment/checkpoint-1/model.safetensors", "weights");
+  expect_mistake(train_case("case_qwen3_clip", "alignment", folder.path(), {"training_args.max_steps=1"}),
+                 {"checkpoints of another program", "output_dir"});
+  EXPECT_EQ(content_of(folder.path() / "alignment/checkpoint-1/model.safetensors"), "weights");
+}
+
 TEST(Mistakes, OutputFolderThatCannotBeMade) {
   const TemporaryFolder folder;
   write_file_atomic(folder / "file", "not a folder");
@@ -146,6 +156,9 @@ TEST(Mistakes, DivergedTraining) {
       train_case("case_qwen3_clip", "end2end", folder.path(), {"training_args.learning_rate=1e30", "training_args.max_grad_norm=0"}),
       {"diverged", "learning_rate"});
   EXPECT_EQ(read_run_state(folder / "end2end"), "failed");
+  const Result named = train_case("case_qwen3_clip", "end2end", folder / "micro",
+                                  {"training_args.learning_rate=1e30", "training_args.max_grad_norm=0", "logging_level=micro"});
+  expect_mistake(named, {"diverged", "; rows [", "inspect --index"});
 }
 
 /// A disk that is full while the second checkpoint is written: a limit on the size of files stands in for it.
@@ -185,6 +198,30 @@ TEST(Mistakes, ARunThatFindsNothingToLearnFrom) {
   EXPECT_EQ(train_case("case_qwen3_clip", "alignment", folder.path(), {"training_args.max_steps=1"}).code, 0);
   EXPECT_EQ(step_lines(folder / "alignment/metrics.jsonl").size(), 1U);
   expect_mistake(train_case("case_qwen3_clip", "alignment", folder.path(), {"tokenizer_type=llama"}), {"another recipe", "base_model"});
+}
+
+TEST(Mistakes, ARunThatTakesAFailedOnesFolderCanFailAndBeReplacedToo) {
+  const TemporaryFolder folder;
+  const std::vector<std::string> short_run{"training_args.max_steps=3", "training_args.save_strategy=no"};
+  const auto train = [&](std::vector<std::string> more) {
+    more.insert(more.end(), short_run.begin(), short_run.end());
+    return train_case("case_qwen3_clip", "end2end", folder.path(), more);
+  };
+  expect_mistake(train({"truncation=true", "max_sequence_length=2"}), {"no sample of the first step can be used"});
+  expect_mistake(train({"training_args.learning_rate=1e30", "training_args.max_grad_norm=0"}), {"diverged"});
+  EXPECT_EQ(read_run_state(folder / "end2end"), "failed");
+  EXPECT_EQ(train({}).code, 0);
+}
+
+TEST(Mistakes, ARecordOfTheRunThatMakesNoSense) {
+  const TemporaryFolder folder;
+  const std::vector<std::string> fails{"truncation=true", "max_sequence_length=2"};
+  ASSERT_EQ(train_case("case_qwen3_clip", "alignment", folder.path(), fails).code, 2);
+  Json record = read_json(folder.path() / "alignment/run.json");
+  record["micro_batches_per_step"] = 0;
+  write_file_atomic(folder / "alignment/run.json", record.dump());
+  expect_mistake(train_case("case_qwen3_clip", "alignment", folder.path(), fails),
+                 {"run.json", "micro_batches_per_step 0, at least 1 expected", "--fresh"});
 }
 
 TEST(Mistakes, ATokenizerOfAnotherTypeIsToldBeforeWeightsAndDataAreRead) {

@@ -2,12 +2,15 @@
 #include <signal.h>
 
 #include <chrono>
+#include <functional>
 #include <random>
 #include <thread>
 
+#include "base/error.h"
 #include "base/file.h"
 #include "checkpoint/folder.h"
 #include "run_case.h"
+#include "training/loop.h"
 
 namespace multimeditron::testing {
 namespace {
@@ -133,6 +136,46 @@ TEST(Resume, AFinishedRunIsLeftAloneAndFreshSetsItAside) {
   EXPECT_TRUE(fs::exists(folder.path() / "alignment.old-1/metrics.jsonl"));
 }
 
+/// Killed between its last save and STATE `finished`, a run has nothing left to do, and no loss to tell.
+TEST(Resume, ARunWithoutAStepLeftTellsNoLoss) {
+  const TemporaryFolder folder;
+  const fs::path root = fs::path(TEST_DATA) / "case_qwen3_clip";
+  const auto launch = [&] {
+    return run_command({"env", "-C", root.string(), PROGRAM, "train", "cases/qwen3_clip/alignment.yaml", "training_args.max_steps=2",
+                        "training_args.save_strategy=steps"},
+                       {"CASE_ROOT=" + root.string(), "OUT=" + folder.path().string()});
+  };
+  const std::string loss = "in the last step";
+  EXPECT_NE(launch().out.find(loss), std::string::npos);
+  write_run_state(folder / "alignment", "running");
+  const Result again = launch();
+  EXPECT_EQ(again.code, 0) << again.err;
+  EXPECT_NE(again.out.find("0 in "), std::string::npos) << again.out;
+  EXPECT_EQ(again.out.find(loss), std::string::npos) << again.out;
+  EXPECT_EQ(read_run_state(folder / "alignment"), "finished");
+}
+
+/// A signal that comes while a run is made ready: the folder says so, where it is this run's.
+TEST(Resume, ASignalBeforeTheFirstStepLeavesNothingRunning) {
+  const TemporaryFolder folder;
+  const RunIdentity identity{folder / "run", "aa", "seed: 0\n"};
+  const auto launch = [&](const std::function<void(RunFolder&)>& before) {
+    EXPECT_THROW(run_in_folder(identity, false, 1, OutputMode::kQuiet,
+                               [&](RunFolder& run) {
+                                 if (before) before(run);
+                                 throw Interrupted();
+                               }),
+                 Interrupted);
+  };
+  launch(nullptr);
+  EXPECT_FALSE(fs::exists(folder / "run"));
+  launch([](RunFolder& run) {
+    run.claim();
+    run.set_state("running");
+  });
+  EXPECT_EQ(read_run_state(folder / "run"), "interrupted");
+}
+
 TEST(Resume, FreshWithAMistakeInTheRecipeLeavesTheOldRunAlone) {
   const TemporaryFolder folder;
   const fs::path run = folder.path() / "alignment";
@@ -156,6 +199,18 @@ TEST(Resume, AStateCanBeContinuedInAnotherFolder) {
   ASSERT_EQ(train_case("case_two", "end2end", folder / "second", overrides).code, 0);
   EXPECT_EQ(step_lines(folder.path() / "second/end2end/metrics.jsonl").front().at("step"), 5);
   EXPECT_EQ(final_weights(folder.path() / "second/end2end"), final_weights(folder.path() / "whole/end2end"));
+  // Not with settings that would take the samples in another order.
+  for (const auto& [setting, found] :
+       std::vector<std::pair<std::string, std::string>>{{"seed=77", "`seed` "},
+                                                        {"training_args.seed=77", "`training_args.seed` "},
+                                                        {"training_args.per_device_train_batch_size=77", "batch size "}}) {
+    std::vector<std::string> other = overrides;
+    other.push_back(setting);
+    const Result refused = train_case("case_two", "end2end", folder / "third", other);
+    EXPECT_EQ(refused.code, 2) << setting;
+    EXPECT_NE(refused.err.find(found), std::string::npos) << refused.err;
+    EXPECT_NE(refused.err.find("there, 77 in this recipe"), std::string::npos) << refused.err;
+  }
 }
 
 }  // namespace

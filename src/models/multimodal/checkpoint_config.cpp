@@ -75,6 +75,8 @@ ModelConfig read_checkpoint_config(const Json& json, const fs::path& folder, con
 Json write_checkpoint_config(const ModelConfig& config, const std::string& dtype, const Tokenizer& tokenizer) {
   Json llm = config.llm.json;
   llm["vocab_size"] = config.llm.vocab_size;
+  // A negative id counted from the end of the vocabulary that the model came with; the attachment token has made it longer.
+  if (config.llm.pad_token_id) llm["pad_token_id"] = *config.llm.pad_token_id;
   llm.erase("torch_dtype");
   llm["dtype"] = dtype;
   if (config.modalities.empty()) return llm;

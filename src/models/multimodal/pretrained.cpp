@@ -36,10 +36,6 @@ WeightFile language_model_weights(const fs::path& folder) {
   return {.path = folder, .rename = [](const std::string& name) { return "model." + name; }};
 }
 
-std::string shape_text(const std::vector<int64_t>& shape) {
-  return fmt::format("[{}]", fmt::join(shape, ", "));
-}
-
 /// In a checkpoint of the original's, an open_clip model may stand inside a wrapper, whose name is in front of all of its tensors.
 void find_prefix(VisionConfig& vision, const TensorSources& sources, const std::string& modality) {
   if (vision.kind != VisionKind::kTimmVit) return;
@@ -94,11 +90,7 @@ void copy_weights(MultimodalModel& model, const TensorSources& sources, const fs
     std::vector<int64_t> expected = parameter->shape;
     if (table && found->view->shape.size() == 2) expected[0] = found->view->shape[0];
     if (found->view->shape != expected) {
-      errors.emplace_back(
-          "a tensor has the wrong shape",
-          UserError::Details{.where = fmt::format("{}, tensor {}", found->file.string(), found->name),
-                             .found = fmt::format("{} where {} was expected", shape_text(found->view->shape), shape_text(expected)),
-                             .fix = "check that config.json and the weights belong together"});
+      errors.push_back(wrong_shape(found->file, found->name, found->view->shape, expected));
       continue;
     }
     if (!errors.empty() || !missing.empty()) continue;
@@ -398,12 +390,7 @@ void save_pretrained(MultimodalModel& model, const Tokenizer& tokenizer, const f
   const bool plain = model.modalities().empty();
   std::vector<TensorSource> tensors;
   for (const Parameter* parameter : model.parameters()) {
-    tensors.push_back({.name = plain ? parameter->name.substr(std::string("model.").size()) : parameter->name,
-                       .dtype = dtype_of(parameter->data.scalar_type()),
-                       .shape = parameter->shape,
-                       .bytes = [parameter] {
-                         return std::span(static_cast<const std::byte*>(parameter->data.const_data_ptr()), parameter->data.nbytes());
-                       }});
+    tensors.push_back(source_of(*parameter, plain ? parameter->name.substr(std::string("model.").size()) : parameter->name));
   }
   write_safetensors(folder, "model", std::move(tensors));
   const Json config = write_checkpoint_config(model.config(), model.dtype() == at::kFloat ? "float32" : "bfloat16", tokenizer);

@@ -8,9 +8,6 @@
 #include <ATen/ops/linear.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/normal.h>
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 #include <cmath>
 
 #include "base/error.h"
@@ -96,11 +93,7 @@ void ClipModel::load(const std::filesystem::path& folder) {
       errors.emplace_back("a tensor is missing",
                           UserError::Details{.where = folder.string(), .found = "no " + name, .fix = "name a whole CLIPModel folder"});
     } else if (view->shape != parameter.shape) {
-      errors.emplace_back("a tensor has the wrong shape",
-                          UserError::Details{.where = fmt::format("{}, tensor {}", reader.file_of(name).string(), name),
-                                             .found = fmt::format("[{}] where [{}] was expected", fmt::join(view->shape, ", "),
-                                                                  fmt::join(parameter.shape, ", ")),
-                                             .fix = "check that config.json and the weights belong together"});
+      errors.push_back(wrong_shape(reader.file_of(name), name, view->shape, parameter.shape));
     } else {
       parameter.data.copy_(to_tensor(*view));
     }
@@ -111,12 +104,7 @@ void ClipModel::load(const std::filesystem::path& folder) {
 void ClipModel::save(const std::filesystem::path& folder) const {
   std::vector<TensorSource> tensors;
   for (const auto& bucket : buckets_) {
-    for (const Parameter* parameter : bucket->parameters) {
-      tensors.push_back(
-          {.name = parameter->name, .dtype = dtype_of(parameter->data.scalar_type()), .shape = parameter->shape, .bytes = [parameter] {
-             return std::span(static_cast<const std::byte*>(parameter->data.const_data_ptr()), parameter->data.nbytes());
-           }});
-    }
+    for (const Parameter* parameter : bucket->parameters) tensors.push_back(source_of(*parameter, parameter->name));
   }
   write_safetensors(folder, "model", std::move(tensors));
   Json json = config();

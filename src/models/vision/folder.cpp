@@ -73,7 +73,8 @@ ImageProcessor read_processor(const fs::path& folder, const Json& json, const Js
   }
 }
 
-VisionFolder read_open_clip_folder(const fs::path& folder, const std::optional<Json>& open_clip, const std::optional<Json>& config) {
+VisionFolder read_open_clip_folder(const fs::path& folder, const std::optional<Json>& open_clip, const std::optional<Json>& config,
+                                   bool needs_processor) {
   const fs::path file = folder / (open_clip ? "open_clip_config.json" : "config.json");
   const Trunk trunk = read_trunk(folder);
   const auto shape_of = [&](const std::string& name) {
@@ -90,8 +91,9 @@ VisionFolder read_open_clip_folder(const fs::path& folder, const std::optional<J
   const TimmVitConfig vit = TimmVitConfig::from_open_clip(vision_cfg, wrapper, shape_of, file.string());
   if (!trunk.shapes.empty()) check_nothing_is_left(vit, trunk, folder.string());
   VisionFolder result{.config = VisionConfig::from_json(vit.to_json(), file.string()),
-                      .processor = read_processor(folder, open_clip ? *open_clip : *config, vision_cfg, wrapper, vit.image_size),
+                      .processor = {},
                       .weights = {.path = folder, .rename = [](const std::string& name) { return name; }}};
+  if (needs_processor) result.processor = read_processor(folder, open_clip ? *open_clip : *config, vision_cfg, wrapper, vit.image_size);
   result.config.prefix = trunk.prefix;
   return result;
 }
@@ -118,7 +120,7 @@ VisionFolder read_vision_folder(const fs::path& folder, bool needs_processor) {
   if (!open_clip || fs::exists(file)) config = read_json(file);
   // A conversion to transformers may keep open_clip's file beside its own.
   const bool is_converted = config && (TimmVitConfig::recognises(*config) || (config->is_object() && config->contains("vision_config")));
-  if (!is_converted && (open_clip || has_vision_cfg(*config))) return read_open_clip_folder(folder, open_clip, config);
+  if (!is_converted && (open_clip || has_vision_cfg(*config))) return read_open_clip_folder(folder, open_clip, config, needs_processor);
   const bool is_vit = TimmVitConfig::recognises(*config);
   VisionFolder result{.config = VisionConfig::from_json(*config, file.string()),
                       .processor = needs_processor ? ImageProcessor::load(folder) : ImageProcessor(),

@@ -1,7 +1,6 @@
 #include "models/vision/gating_network.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <array>
 #include <map>
@@ -161,7 +160,7 @@ ResNetShape backbone_shape(const fs::path& folder) {
     const Json json = read_json(file);
     if (is_transformers(json)) from_config = transformers_shape(json, file.string());
   }
-  const fs::path weights = WeightsReader::file_in(folder);
+  const fs::path weights = fs::is_regular_file(folder) ? folder : WeightsReader::file_in(folder);
   if (weights.empty()) return from_config;
   const WeightsReader reader(weights);
   std::map<std::string, const std::vector<int64_t>*> shapes;
@@ -216,25 +215,6 @@ std::string gate_tensor_name(const std::string& name) {
   return "";
 }
 
-std::string transformers_resnet_name(const std::string& name) {
-  std::string_view rest = name;
-  take(rest, "resnet.");
-  if (take(rest, "fc.")) return fmt::format("classifier.1.{}", rest);
-  if (take(rest, "layer")) {
-    const auto stage = take_number(rest);
-    const auto block = take_number(rest);
-    for (const Part& part : kBlock) {
-      if (stage && block && take(rest, part.ours))
-        return fmt::format("resnet.encoder.stages.{}.layers.{}.{}{}", *stage - 1, *block, part.theirs, rest);
-    }
-    return "";
-  }
-  for (const Part& part : kStem) {
-    if (take(rest, part.ours)) return fmt::format("resnet.{}{}", part.theirs, rest);
-  }
-  return "";
-}
-
 void load_gate(GatingNetwork& gate, const fs::path& folder, GatePart part) {
   const WeightsReader reader(folder);
   struct Found {
@@ -245,8 +225,11 @@ void load_gate(GatingNetwork& gate, const fs::path& folder, GatePart part) {
   std::string unknown;
   for (const auto& [name, view] : reader.tensors()) {
     const std::string ours = gate_tensor_name(name);
-    if (ours.empty()) unknown = name;
-    tensors[ours] = {&view, name};
+    if (ours.empty()) {
+      unknown = name;
+    } else if (part == GatePart::kWhole || !ours.starts_with("resnet.fc.")) {
+      tensors[ours] = {&view, name};
+    }
   }
   std::vector<UserError> errors;
   gate.visit("", [&](const std::string& name, Parameter& parameter) {
@@ -261,63 +244,34 @@ void load_gate(GatingNetwork& gate, const fs::path& folder, GatePart part) {
       errors.emplace_back("a tensor is missing", UserError::Details{.where = folder.string(), .found = "no " + name, .fix = kFix});
       return;
     }
-    const TensorView& view = *entry->second.view;
-    if (view.shape != parameter.shape) {
-      errors.emplace_back(
-          "a tensor has the wrong shape",
-          UserError::Details{
-              .where = fmt::format("{}, tensor {}", reader.file_of(entry->second.name).string(), entry->second.name),
-              .found = fmt::format("[{}] where [{}] was expected", fmt::join(view.shape, ", "), fmt::join(parameter.shape, ", ")),
-              .fix = "check that config.json and the weights belong together"});
+    const Found found = entry->second;
+    tensors.erase(entry);
+    if (found.view->shape != parameter.shape) {
+      errors.push_back(wrong_shape(reader.file_of(found.name), found.name, found.view->shape, parameter.shape));
       return;
     }
-    parameter.data.copy_(to_tensor(view));
+    parameter.data.copy_(to_tensor(*found.view));
   });
+  // A network with a tensor more computes something else.
+  for (const auto& [name, found] : tensors) {
+    errors.emplace_back("a tensor has no place in this network",
+                        UserError::Details{.where = fmt::format("{}, tensor {}", reader.file_of(found.name).string(), found.name),
+                                           .found = "a part that a ResNet of bottleneck blocks of this shape does not have",
+                                           .fix = kFix});
+  }
   if (!errors.empty()) throw UserErrors(std::move(errors), kShownErrors);
   if (!unknown.empty()) warn(fmt::format("{}: tensors that belong to no gate are left out, such as {}", folder.string(), unknown));
 }
 
-void save_gate(GatingNetwork& gate, const fs::path& folder, GateLayout layout) {
-  const bool is_original = layout == GateLayout::kOriginal;
+void save_gate(GatingNetwork& gate, const fs::path& folder) {
   std::vector<TensorSource> tensors;
   at::ScalarType dtype = at::kFloat;
   gate.visit("", [&](const std::string& name, Parameter& parameter) {
     if (parameter.role == Role::kLearnt) dtype = parameter.data.scalar_type();
-    tensors.push_back({.name = is_original ? name : transformers_resnet_name(name),
-                       .dtype = dtype_of(parameter.data.scalar_type()),
-                       .shape = parameter.shape,
-                       .bytes = [&parameter] {
-                         return std::span(static_cast<const std::byte*>(parameter.data.const_data_ptr()), parameter.data.nbytes());
-                       }});
+    tensors.push_back(source_of(parameter, name));
   });
   write_safetensors(folder, "model", std::move(tensors));
-  const GateConfig& config = gate.config();
-  Json json = config.to_json();
-  if (!is_original) {
-    json = {{"architectures", {"ResNetForImageClassification"}},
-            {"model_type", "resnet"},
-            {"num_channels", 3},
-            {"embedding_size", config.resnet.stem_channels},
-            {"layer_type", "bottleneck"},
-            {"hidden_act", "relu"},
-            {"downsample_in_bottleneck", false},
-            {"downsample_in_first_stage", false}};
-    for (const ResNetShape::Stage& stage : config.resnet.stages) {
-      if (stage.out_channels != 4 * stage.width) {
-        throw UserError("transformers' ResNet cannot have these widths",
-                        {.where = folder.string(),
-                         .found = fmt::format("{} channels around blocks of {}", stage.out_channels, stage.width),
-                         .fix = "keep the original's layout"});
-      }
-      json["hidden_sizes"].push_back(stage.out_channels);
-      json["depths"].push_back(stage.blocks);
-    }
-    for (int64_t id = 0; id < config.num_classes; ++id) {
-      const std::string label = config.class_names.empty() ? fmt::format("LABEL_{}", id) : config.class_names[static_cast<size_t>(id)];
-      json["id2label"][std::to_string(id)] = label;
-      json["label2id"][label] = id;
-    }
-  }
+  Json json = gate.config().to_json();
   json["dtype"] = dtype == at::kFloat ? "float32" : "bfloat16";
   write_file_atomic(folder / "config.json", json.dump(2) + "\n");
 }

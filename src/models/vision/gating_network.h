@@ -50,20 +50,18 @@ class GatingNetwork : public Module {
 };
 
 /// The name of a tensor of a gate's folder as GatingNetwork has it ("resnet.layer1.0.conv1.weight"): the original's names stay, those of
-/// transformers' ResNet are translated; empty for what belongs to no gate. And back: transformers' name of one of ours.
+/// transformers' ResNet are translated; empty for what belongs to no gate.
 std::string gate_tensor_name(const std::string& name);
-std::string transformers_resnet_name(const std::string& name);
 
-/// The sizes of the network in `folder`, whatever its classes are: a gate's, transformers' or torchvision's ResNet.
+/// The sizes of the network in `folder`, or a file of weights, whatever its classes are: a gate's, transformers' or torchvision's.
 ResNetShape backbone_shape(const std::filesystem::path& folder);
 
-/// Copies the tensors of `folder`, of any of these layouts, into an allocated gate: all, or all but the classifier's. Throws UserErrors for
-/// what is missing or misshapen.
+/// Copies the tensors of `folder`, or of a file, of any of these layouts, into an allocated gate: all, or all but the classifier's. Throws
+/// UserErrors for what is missing, misshapen, or of a network that is not this one.
 enum class GatePart { kWhole, kBackbone };
 void load_gate(GatingNetwork& gate, const std::filesystem::path& folder, GatePart part = GatePart::kWhole);
 
-/// Writes config.json and model.safetensors as the original's (kOriginal) or as transformers' ResNetForImageClassification.
-enum class GateLayout { kOriginal, kTransformers };
-void save_gate(GatingNetwork& gate, const std::filesystem::path& folder, GateLayout layout);
+/// Writes config.json and model.safetensors in the original's layout.
+void save_gate(GatingNetwork& gate, const std::filesystem::path& folder);
 
 }  // namespace multimeditron

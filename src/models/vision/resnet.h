@@ -10,7 +10,6 @@
 #include <string>
 #include <vector>
 
-#include "checkpoint/safetensors.h"
 #include "models/module.h"
 
 namespace multimeditron {
@@ -21,10 +20,12 @@ struct ResNetShape {
     int64_t blocks = 0;
     int64_t width = 0;         ///< channels inside a block
     int64_t out_channels = 0;  ///< channels between blocks
+    bool operator==(const Stage&) const = default;
   };
   int64_t stem_channels = 64;
   std::vector<Stage> stages{{3, 64, 256}, {4, 128, 512}, {6, 256, 1024}, {3, 512, 2048}};  ///< ResNet-50
 
+  bool operator==(const ResNetShape&) const = default;
   int64_t num_features() const { return stages.back().out_channels; }
   /// A network of ResNet-50's form: `widths` of its stages, between blocks four times as many channels, the first width in the stem.
   static ResNetShape from_widths(const std::vector<int64_t>& widths, const std::vector<int64_t>& blocks);
