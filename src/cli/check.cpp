@@ -20,6 +20,9 @@ namespace {
 namespace fs = std::filesystem;
 using CheckedRecipe = CheckCommand::CheckedRecipe;
 
+constexpr const char* kOwnGroup = "Data sets without a recipe";
+constexpr int64_t kMostThreads = 4096;
+
 struct Options {
   CheckCommand command;
   std::vector<std::string> paths, recipes, overrides;
@@ -108,7 +111,18 @@ void settle(const CLI::App& app, Options& options) {
   require_range(command.seed >= 0, "--seed", fmt::format("{}", command.seed), "0 or more");
   require_range(command.max_bad_samples >= 0 && command.max_bad_samples <= 1, "--max-bad-samples",
                 fmt::format("{}", command.max_bad_samples), "a share of the rows, 0 to 1");
-  command.threads = static_cast<int>(positive("--threads", options.threads).value_or(std::max(1U, std::thread::hardware_concurrency())));
+  if (given("--threads"))
+    require_range(options.threads >= 1 && options.threads <= kMostThreads, "--threads", fmt::format("{}", options.threads), "1 to 4096");
+  command.threads =
+      given("--threads") ? static_cast<int>(options.threads) : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  if (command.data_sets.empty() && command.tests.empty()) {
+    for (const CLI::Option* option : app.get_options()) {
+      // What an image takes counts for recipes too, where a part of their model is missing.
+      if (option->count() == 0 || option->get_group() != kOwnGroup || option->get_name() == "--embeddings-per-image") continue;
+      throw UserError(fmt::format("`{}` has no meaning for recipes alone", option->get_name()),
+                      {.fix = "remove it, change the recipe's own key, or name a data set or `--test`"});
+    }
+  }
   require_choice("--label-mask", options.label_mask, std::vector<std::string>{"original", "assistant"});
   command.label_mask = options.label_mask == "original" ? LabelMask::kOriginal : LabelMask::kAssistant;
   if (!options.tokenizer_type.empty()) {
@@ -183,29 +197,27 @@ void add_check(CLI::App& app, Action& action) {
   added->add_option("--html", options->html, "Write a page")->type_name("FILE");
   added->add_flag("--no-images", options->no_images, "No pictures on the page");
   added->add_flag("--show-samples", command.has_samples, "Texts and images of the listed rows on the page");
-  added->add_option("--tokenizer", command.tokenizer, "Folder of the tokenizer")->type_name("FOLDER")->group("Data sets without a recipe");
+  added->add_option("--tokenizer", command.tokenizer, "Folder of the tokenizer")->type_name("FOLDER")->group(kOwnGroup);
   added->add_option("--tokenizer-type", options->tokenizer_type, "Whose role delimiters (default auto: found from the chat template)")
       ->type_name("llama|apertus|qwen3|auto")
-      ->group("Data sets without a recipe");
+      ->group(kOwnGroup);
   added->add_option("--attachment-token", command.attachment_token, "Marks an image (default <|reserved_special_token_0|>)")
       ->type_name("TOKEN")
-      ->group("Data sets without a recipe");
+      ->group(kOwnGroup);
   added->add_option("--embeddings-per-image", command.embeddings_per_image, "Tokens that an image takes (default 1)")
       ->type_name("N")
-      ->group("Data sets without a recipe");
+      ->group(kOwnGroup);
   added->add_option("--label-mask", options->label_mask, "What is learnt (default original)")
       ->type_name("original|assistant")
-      ->group("Data sets without a recipe");
+      ->group(kOwnGroup);
   added->add_option("--max-sequence-length", options->max_sequence_length, "Truncate samples to so many tokens")
       ->type_name("N")
-      ->group("Data sets without a recipe");
-  added->add_option("--max-length", options->max_length, "Tokens of a pack")->type_name("N")->group("Data sets without a recipe");
-  added->add_option("--base-path", command.base_path, "Folder that the images' paths start from")
-      ->type_name("FOLDER")
-      ->group("Data sets without a recipe");
+      ->group(kOwnGroup);
+  added->add_option("--max-length", options->max_length, "Tokens of a pack")->type_name("N")->group(kOwnGroup);
+  added->add_option("--base-path", command.base_path, "Folder that the images' paths start from")->type_name("FOLDER")->group(kOwnGroup);
   added->add_option("--max-bad-samples", command.max_bad_samples, "Share of rows that may be bad (default 0.01, at least 10)")
       ->type_name("SHARE")
-      ->group("Data sets without a recipe");
+      ->group(kOwnGroup);
   added->add_flag("--quiet", options->quiet, "Print errors only");
   added->add_flag("--json", options->json, "One JSON object instead of text");
   added->callback([options, added, &action] { action = [options, added] { return check(*added, *options); }; });

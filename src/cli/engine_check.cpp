@@ -18,6 +18,8 @@
 #include "doctor/questions.h"
 #include "models/multimodal/pretrained.h"
 #include "tracking/progress.h"
+#include "training/expert_trainer.h"
+#include "training/gate_trainer.h"
 #include "training/trainer.h"
 
 namespace multimeditron {
@@ -78,12 +80,15 @@ class Check {
     load_model(recipe, missing, rules);
     if (recipe.pack_sequences) rules.pack_length = recipe.max_length > 0 ? std::optional(recipe.max_length) : recipe.max_sequence_length;
     if (!given_rules_) given_rules_ = rules;
-    add_listed(recipe.datasets, recipe.file, "datasets", missing, [&](DataSetToExamine& set) {
-      set.rules = rules;
-      set.max_length = recipe.max_length > 0 ? recipe.max_length : recipe.max_sequence_length.value_or(0);
-      set.seed = recipe.seed;
-      set.max_bad_samples = recipe.max_bad_samples;
-    });
+    add_listed(
+        recipe.datasets, recipe.file, "datasets", missing,
+        [&](DataSetToExamine& set) {
+          set.rules = rules;
+          set.max_length = recipe.max_length > 0 ? recipe.max_length : recipe.max_sequence_length.value_or(0);
+          set.seed = recipe.seed;
+          set.max_bad_samples = recipe.max_bad_samples;
+        },
+        recipe.seed);
     recipe_reports_.push_back(report_of(recipe, missing, errors_of_recipe_));
   }
 
@@ -91,6 +96,7 @@ class Check {
     guarded([&] { require_image_folders(recipe.loaders, recipe.file); });
     RowRules rules{.use = RowUse::kPairs, .loaders = recipe.loaders, .has_loaders = true};
     rules.prompt.attachment_token = recipe.attachment_token;
+    if (!lacks(missing, "clip_name")) guarded([&] { check_expert_model(recipe); });
     const auto settle = [&](DataSetToExamine& set) {
       set.rules = rules;
       set.max_bad_samples = recipe.max_bad_samples;
@@ -106,6 +112,7 @@ class Check {
 
   void add_recipe(const GateRecipe& recipe, const std::vector<std::string>& missing) {
     guarded([&] { require_image_folders(recipe.loaders, recipe.file); });
+    if (!lacks(missing, "image_processor_path") && !lacks(missing, "pretrained_backbone")) guarded([&] { check_gate_model(recipe); });
     for (const bool is_test : {false, true}) {
       const auto& map = is_test ? recipe.test_dataset_class_map : recipe.dataset_class_map;
       for (size_t i = 0; i < map.size(); ++i) {
@@ -120,23 +127,28 @@ class Check {
     recipe_reports_.push_back(report_of(recipe, missing, errors_of_recipe_));
   }
 
+  static bool lacks(const std::vector<std::string>& missing, const char* key) {
+    return std::any_of(missing.begin(), missing.end(), [&](const std::string& part) { return part.starts_with(key); });
+  }
+
   static std::vector<DatasetSpec> specs_of(const std::vector<std::string>& paths) {
     std::vector<DatasetSpec> specs;
     for (const std::string& path : paths) specs.push_back({.packed_path = path, .weight = {}, .max_samples = {}});
     return specs;
   }
 
-  /// Data sets of a recipe that are there; `settle` says how they are used.
+  /// Data sets of a recipe that are there; `settle` says how they are used. Without a seed they may bear no weights.
   template <typename Settle>
   void add_listed(const std::vector<DatasetSpec>& specs, const fs::path& recipe, const std::string& key,
-                  const std::vector<std::string>& missing, Settle settle) {
+                  const std::vector<std::string>& missing, Settle settle, std::optional<int64_t> seed = std::nullopt) {
     for (size_t i = 0; i < specs.size(); ++i) {
       const std::string& name = specs[i].packed_path;
       const bool is_missing = std::any_of(missing.begin(), missing.end(),
                                           [&](const std::string& part) { return part.starts_with(key) && part.ends_with(": " + name); });
       if (is_missing) continue;
+      const std::string own_key = key == "datasets" || specs.size() > 1 ? fmt::format("{}.{}", key, i) : key;
       guarded([&] {
-        DataSetToExamine set{.name = name, .dataset = open_datasets({&specs[i], 1}, recipe, key, /*seed=*/0), .recipe = recipe.string()};
+        DataSetToExamine set{.name = name, .dataset = open_datasets({&specs[i], 1}, recipe, own_key, seed), .recipe = recipe.string()};
         settle(set);
         sets_.push_back(std::move(set));
       });
@@ -146,13 +158,10 @@ class Check {
   /// The model's configurations, without its weights, as `train --dry-run` reads them: whether its parts fit each other, and how it takes
   /// texts. Where a part is missing, the tokenizer alone.
   void load_model(const Recipe& recipe, const std::vector<std::string>& missing, RowRules& rules) {
-    const auto is_missing = [&](const char* key) {
-      return std::any_of(missing.begin(), missing.end(), [&](const std::string& part) { return part.starts_with(key); });
-    };
     rules.prompt.attachment_token = recipe.attachment_token;
-    const bool waits_for_model = is_missing("base_model");
+    const bool waits_for_model = lacks(missing, "base_model");
     try {
-      if (!is_missing("base_llm") && !is_missing("modalities.")) {
+      if (!lacks(missing, "base_llm") && !lacks(missing, "modalities.")) {
         Pretrained model = load_from_recipe(recipe, at::kFloat, LoadFor::kPlan);
         if (model.tokenizer) {
           rules.prompt = prompt_options(recipe, *model.model, *model.tokenizer, today_iso_date());

@@ -6,11 +6,14 @@
 #include <cstdio>
 #include <fstream>
 #include <functional>
+#include <optional>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/process.h"
+#include "base/signals.h"
+#include "checkpoint/folder.h"
 #include "cli/demo/data_sets.h"
 #include "cli/demo/gate.h"
 #include "cli/demo/models.h"
@@ -91,21 +94,24 @@ class Demo {
     }
   }
 
-  /// The folder is a demo's of this seed, or empty: nothing of somebody else's is written over.
+  /// The folder is a demo's of this seed, or empty: nothing of somebody else's is written over. One demo at a time has it.
   void take_folder() {
     const fs::path mark = folder_ / "demo.json";
+    // A kill while demo.json was written for the first time leaves its temporary file behind.
+    const auto is_ours = [](const fs::directory_entry& entry) {
+      const std::string name = entry.path().filename().string();
+      return name == ".lock" || name.starts_with("demo.json.tmp");
+    };
+    if (fs::exists(folder_) && !fs::exists(mark) && !std::all_of(fs::directory_iterator(folder_), fs::directory_iterator(), is_ours)) {
+      throw UserError("this folder holds something else", {folder_.string(), "no demo.json in it", "choose another folder with --output"});
+    }
+    lock_.emplace(folder_);
     if (fs::exists(mark)) {
       const std::string found = described_record(mark), asked = described(command_.seed, command_.quick, command_.recipe, command_.llm);
       if (found == asked) return;
       throw UserError("this folder holds another demo",
                       {folder_.string(), fmt::format("{} where {} was asked for", found, asked), "choose another folder with --output"});
     }
-    // A kill while demo.json was written for the first time leaves its temporary file behind.
-    const auto is_ours = [](const fs::directory_entry& entry) { return entry.path().filename().string().starts_with("demo.json.tmp"); };
-    if (fs::exists(folder_) && !std::all_of(fs::directory_iterator(folder_), fs::directory_iterator(), is_ours)) {
-      throw UserError("this folder holds something else", {folder_.string(), "no demo.json in it", "choose another folder with --output"});
-    }
-    fs::create_directories(folder_);
     record_ = {{"seed", command_.seed}, {"quick", command_.quick}, {"phases", Json::array()}};
     if (!command_.recipe.empty()) record_["recipe"] = command_.recipe;
     if (!command_.llm.empty()) record_["llm"] = command_.llm;
@@ -128,6 +134,7 @@ class Demo {
       say(fmt::format("{}: done already", name));
       return;
     }
+    if (stop_requested()) throw Interrupted();  // since the last training took the signals
     say(fmt::format("\n{}", title));
     if (!shown_command.empty()) say("$ " + shown_command);
     const auto start = std::chrono::steady_clock::now();
@@ -204,6 +211,7 @@ class Demo {
   const DemoCommand& command_;
   fs::path folder_;
   uint64_t seed_;
+  std::optional<RunLock> lock_;
   Json record_;
 };
 

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/signals.h"
 #include "checkpoint/folder.h"
 #include "cli/engine.h"
 #include "cli/engine_model.h"
@@ -87,6 +88,7 @@ Json evaluate_task(const Pretrained& pretrained, const fs::path& checkpoint, Tas
   const size_t bad_images = task.unusable.size();
   try {
     answering = answer_task(pretrained, task, options, [&](int64_t done, int64_t total) {
+      if (stop_requested()) throw Interrupted();  // of a demo, whose trainings have taken the signals
       progress.count({.what = task.name + ": answers", .done = done, .total = total});
     });
   } catch (const UserError& error) {

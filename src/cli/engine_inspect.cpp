@@ -205,8 +205,7 @@ class SampleInspector {
   }
 
   void show(const Sample& sample, size_t num_rows) {
-    std::vector<RgbImage> decoded = builder_->decode_images(sample.index);
-    decoded.resize(sample.images.size());  // those behind a cut go unused
+    std::vector<RgbImage> decoded = builder_->decode_images(sample.index, sample.images.size());
     std::optional<Computed> computed;
     if (what_.forward && !what_.batch) computed = compute({&sample, 1});
     if (page_) {

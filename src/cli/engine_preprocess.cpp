@@ -1,13 +1,19 @@
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <thread>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/signals.h"
-#include "checkpoint/folder.h"
 #include "cli/engine.h"
 #include "data/preprocess.h"
 #include "tracking/progress.h"
@@ -29,6 +35,49 @@ void set_old_aside(const fs::path& path) {
     return;
   }
 }
+
+/// One call owns an output while this lives: by a lock on the empty file `packed.lock` beside it, which goes at the end.
+class OutputLock {
+ public:
+  explicit OutputLock(const fs::path& output) : file_(output.string() + ".lock") {
+    std::error_code code;
+    if (output.has_parent_path()) fs::create_directories(output.parent_path(), code);
+    for (; fd_ < 0; give_up_removed()) {
+      fd_ = ::open(file_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+      if (fd_ < 0) throw_file_error("create", file_, errno);
+      if (::flock(fd_, LOCK_EX | LOCK_NB) == 0) continue;
+      if (errno != EWOULDBLOCK) {
+        warn(fmt::format("{}: this file system has no locks ({}); see to it that no other process writes this output", output.string(),
+                         std::strerror(errno)));
+        return;
+      }
+      ::close(fd_);
+      throw UserError("another process is writing this output", {.where = output.string(),
+                                                                 .found = fmt::format("{} is locked", file_.string()),
+                                                                 .fix = "wait for it or stop it, or choose another `--output`"});
+    }
+  }
+  ~OutputLock() {
+    struct stat mine {};
+    if (::fstat(fd_, &mine) == 0 && mine.st_size == 0) ::unlink(file_.c_str());  // else it is not ours
+    ::close(fd_);
+  }
+  OutputLock(const OutputLock&) = delete;
+  OutputLock& operator=(const OutputLock&) = delete;
+
+ private:
+  /// Another call may have ended, and removed the file, between our opening and our locking it.
+  void give_up_removed() {
+    struct stat mine {};
+    struct stat there {};
+    if (::fstat(fd_, &mine) == 0 && ::stat(file_.c_str(), &there) == 0 && mine.st_ino == there.st_ino) return;
+    ::close(fd_);
+    fd_ = -1;
+  }
+
+  fs::path file_;
+  int fd_ = -1;
+};
 
 PreprocessOptions options_of(const PreprocessJob& job) {
   using OnBad = PreprocessOptions::OnBad;
@@ -61,33 +110,28 @@ void run_job(const PreprocessJob& job, const PreprocessCommand& command, Progres
   }
   std::vector<DatasetSpec> specs;
   for (const std::string& source : job.sources) specs.push_back({.packed_path = source, .weight = {}, .max_samples = {}});
-  const std::unique_ptr<Dataset> dataset = open_datasets(specs, command.config, "source");
+  const std::unique_ptr<Dataset> dataset = open_datasets(specs, command.config, job.source_key);
+  const OutputLock lock(options.output);
   const fs::path work = partial_folder(options.output);
   if (command.fresh) {
     set_old_aside(work);
     set_old_aside(options.output);
+    if (options.output.extension() == ".parquet")
+      for (const char* name : {".json", ".quarantine.jsonl"}) set_old_aside(options.output.string() + name);
   }
-  const bool is_new = !fs::exists(work, code);
   std::string sources;
   for (const std::string& source : job.sources) sources += (sources.empty() ? "" : ", ") + source;
   progress.header("preprocess", {{"data", fmt::format("{}: {} rows", sources, format_count(dataset->size()))},
                                  {"output", fmt::format("{} ({})", options.output.string(), job.format)},
                                  {"workers", std::to_string(options.workers)}});
   const auto start = std::chrono::steady_clock::now();
-  PreprocessResult result;
-  try {
-    const RunLock lock(work);
-    result = preprocess(
-        *dataset, options,
-        [&](int64_t done, int64_t total) {
-          progress.count({"rows", done, total});
-        },
-        stop_requested);
-  } catch (...) {
-    if (is_new && std::distance(fs::directory_iterator(work, code), {}) <= 1) fs::remove_all(work, code);  // the lock alone
-    throw;
-  }
-  if (result.was_done) fs::remove_all(work, code);
+  const PreprocessResult result = preprocess(
+      *dataset, options,
+      [&](int64_t done, int64_t total) {
+        progress.count({"rows", done, total});
+      },
+      stop_requested);
+  if (result.was_done) fs::remove(work, code);  // which a kill may have left empty
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   const std::string title = result.was_done ? "was finished already" : "finished";
   std::vector<std::pair<std::string, std::string>> rows = {
@@ -100,7 +144,8 @@ void run_job(const PreprocessJob& job, const PreprocessCommand& command, Progres
   if (result.bad > 0) {
     const std::string list = options.output.extension() == ".parquet" ? options.output.string() + ".quarantine.jsonl"
                                                                       : (options.output / "quarantine.jsonl").string();
-    rows.insert(rows.begin() + 1, {"left out", fmt::format("{}, listed in {}", format_count(result.bad), list)});
+    rows.insert(rows.begin() + 1, {"left out", fmt::format("{}, listed in {}{}", format_count(result.bad), list,
+                                                           result.was_done ? "; --fresh tries them again" : "")});
   }
   if (command.mode == OutputMode::kJson) {
     progress.event(title, {{"event", "preprocessed"},

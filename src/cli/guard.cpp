@@ -49,8 +49,8 @@ int run_guarded(const std::function<int()>& body) {
   } catch (const UserError& error) {
     print("error", error.what());
     return kExitUserError;
-  } catch (const Interrupted& interrupted) {
-    print("interrupted", interrupted.what());
+  } catch (const Interrupted&) {
+    print("interrupted", "stopped by a signal; the same command goes on from what is saved");
     return kExitInterrupted;
   } catch (const std::bad_alloc&) {
     return out_of_memory();

@@ -59,7 +59,8 @@ std::vector<int64_t> rows_of(const Options& options) {
 InspectSamples samples(const CLI::App& app, const Options& options) {
   refuse(app, "--config", scan_option_names());
   refuse(app, "--config",
-         {"--processor", "--tokenizer", "--tokenizer-type", "--embeddings-per-image", "--label-mask", "--add-generation-prompt"});
+         {"--processor", "--tokenizer", "--tokenizer-type", "--attachment-token", "--embeddings-per-image", "--label-mask",
+          "--add-generation-prompt"});
   if (!options.training_mode.empty() && !options.gradients)
     throw UserError("`--training-mode` has no meaning without `--gradients`", {.fix = "add `--gradients`"});
   std::vector<std::string> overrides = options.overrides;
@@ -72,7 +73,7 @@ InspectSamples samples(const CLI::App& app, const Options& options) {
 InspectImage image(const CLI::App& app, const Options& options) {
   refuse(app, "--image",
          {"overrides", "--index", "--count", "--forward", "--gradients", "--batch", "--training-mode", "--tokenizer", "--tokenizer-type",
-          "--embeddings-per-image", "--label-mask", "--add-generation-prompt", "--html"});
+          "--attachment-token", "--embeddings-per-image", "--label-mask", "--add-generation-prompt", "--html"});
   require_option(!options.processor.empty(), "--processor", "name the folder with preprocessor_config.json");
   check_scan_options(options.scan);
   return {options.image, options.processor, options.scan};

@@ -179,11 +179,11 @@ class ArrowDataset : public Dataset, public HasColumns {
     try {
       const auto& [file, batch] = batches_[number];
       if (batch->rows) return batch->rows->row(row, part);
-      const std::shared_ptr<DecodedRows> group = cache_.get(number, batch->unpacked_bytes);
-      std::call_once(group->read, [&, file = file, batch = batch] {
-        group->pool = std::make_shared<BoundedPool>(most_unpacked_bytes(value_or_throw(file->mapping->GetSize(), "")));
-        group->batches = {ArrowRows(*read_again(*file, batch->place, *group->pool))};
-      });
+      const std::shared_ptr<DecodedRows> group =
+          cache_.get(number, batch->unpacked_bytes, [&, file = file, batch = batch](DecodedRows& rows) {
+            rows.pool = std::make_shared<BoundedPool>(most_unpacked_bytes(value_or_throw(file->mapping->GetSize(), "")));
+            rows.batches = {ArrowRows(*read_again(*file, batch->place, *rows.pool))};
+          });
       if (row >= group->batches[0].size()) throw UserError("damaged data set file", {.found = "a batch that has changed meanwhile"});
       return group->batches[0].row(row, part);
     } catch (const UserError& error) {

@@ -13,7 +13,7 @@
 #include "base/suggest.h"
 #include "data/columns.h"
 #include "data/row_index.h"
-#include "data/sampler.h"
+#include "data/words.h"
 
 namespace multimeditron {
 namespace {
@@ -62,7 +62,7 @@ class SelectedRows : public Dataset, public HasColumns {
   std::string fingerprint_;
 };
 
-class Concatenation : public Dataset {
+class Concatenation : public Dataset, public HasColumns {
  public:
   Concatenation(std::vector<std::unique_ptr<Dataset>> parts, std::vector<double> weights, uint64_t seed)
       : parts_(std::move(parts)), weights_(std::move(weights)), seed_(seed) {
@@ -97,6 +97,7 @@ class Concatenation : public Dataset {
     const auto [part, row] = rows_.find(index);
     return parts_[part]->folder(row);
   }
+  std::vector<Column> columns() const override { return columns_of(*parts_.front()); }
 
   /// Without weights that of the parts alone: runs from before weights keep theirs.
   std::string fingerprint() const override {
@@ -126,12 +127,6 @@ class Concatenation : public Dataset {
   uint64_t seed_;
   RowIndex rows_, positions_;
 };
-
-/// Roles of the chat formats that exist.
-const std::vector<std::string>& known_roles() {
-  static const std::vector<std::string> roles = {"system", "developer", "user", "assistant", "tool", "function", "ipython"};
-  return roles;
-}
 
 class WithRoleWarning : public Dataset, public HasColumns {
  public:

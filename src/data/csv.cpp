@@ -25,6 +25,7 @@ std::string CsvReader::quoted_field() {
   while (true) {
     const size_t quote = text_.find('"', offset_ + 1);
     if (quote == std::string_view::npos) {
+      is_lost_ = true;
       throw UserError("a quote is never closed",
                       {.where = fmt::format("line {}", line_of_quote), .fix = "close it, or write \"\" for a quote inside quotes"});
     }
@@ -54,6 +55,7 @@ bool CsvReader::next(std::vector<std::string>& fields) {
     }
     if (offset_ >= text_.size() || skip_line_end()) return true;
     if (text_[offset_] != separator_) {
+      offset_ = std::min(text_.find_first_of("\r\n", offset_), text_.size());
       throw UserError("text behind a closing quote",
                       {.where = fmt::format("line {}", line_), .fix = "put the whole field into quotes, with \"\" for a quote inside"});
     }

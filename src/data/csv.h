@@ -14,9 +14,11 @@ class CsvReader {
   /// Refers to `text`, which must outlive it.
   CsvReader(std::string_view text, char separator);
 
-  /// The next record's fields, unquoted; false at the end. Throws UserError (its place the line): a quote that is not closed, or text
-  /// behind a closing one.
+  /// The next record's fields, unquoted; false at the end. Throws UserError (its place the line): a quote that is not closed, which takes
+  /// the rest of the text with it, or text behind a closing one, after which the next line may be read.
   bool next(std::vector<std::string>& fields);
+  /// Whether a quote that is not closed was met.
+  bool is_lost() const { return is_lost_; }
   /// The line on which the last record began, from 1.
   int64_t line() const { return line_of_record_; }
   /// Where the next record will be read from.
@@ -28,6 +30,7 @@ class CsvReader {
 
   std::string_view text_;
   char separator_;
+  bool is_lost_ = false;
   size_t offset_ = 0;
   int64_t line_ = 1, line_of_record_ = 0;
 };

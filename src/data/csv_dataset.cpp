@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -43,18 +44,33 @@ struct CsvFile {
                          .found = found + "\n  expected: text (or conversations as JSON), and image: the path of the row's image",
                          .fix = "rename the columns"});
       }
+      // A record that cannot be used is a bad row; where none of the first ones can, this is another kind of file.
       std::vector<std::string> fields;
-      for (size_t offset = reader.offset(); reader.next(fields); offset = reader.offset()) {
-        if (fields.size() != header.size()) {
-          throw UserError("a record has another number of fields than the header",
-                          {.where = fmt::format("line {}", reader.line()),
-                           .found = fmt::format("{}, not {}", fields.size(), header.size()),
-                           .fix = "mend the line; fields that hold separators or line breaks belong in quotes"});
+      std::optional<UserError> problem;
+      bool has_good = false;
+      while (true) {
+        const size_t offset = reader.offset();
+        try {
+          if (!reader.next(fields)) break;
+          check_size(fields);
+          has_good = true;
+        } catch (const UserError& error) {
+          if (reader.is_lost()) throw;
+          if (!problem) problem = error.details().where.empty() ? error.at(fmt::format("line {}", reader.line())) : error;
         }
         records.push_back({offset, reader.line()});
+        if (!has_good && std::ssize(records) == kFirstRows) break;
       }
+      if (!has_good && problem) throw *problem;
       return 0;
     });
+  }
+
+  void check_size(const std::vector<std::string>& fields) const {
+    if (fields.size() == header.size()) return;
+    throw UserError("a record has another number of fields than the header",
+                    {.found = fmt::format("{}, not {}", fields.size(), header.size()),
+                     .fix = "mend the line; fields that hold separators or line breaks belong in quotes"});
   }
 
   struct Record {
@@ -89,7 +105,7 @@ Json object_of(const std::vector<std::string>& header, const std::vector<std::st
 class CsvDataset : public Dataset, public HasColumns {
  public:
   CsvDataset(const std::vector<std::filesystem::path>& paths, std::filesystem::path folder)
-      : folder_(std::move(folder)), fingerprint_(fingerprint_of_files(paths)) {
+      : folder_(std::move(folder)), fingerprint_(fingerprint_of_texts(paths)) {
     files_.reserve(paths.size());
     for (const std::filesystem::path& path : paths) index_.add_part(static_cast<int64_t>(files_.emplace_back(path).records.size()));
   }
@@ -115,8 +131,12 @@ class CsvDataset : public Dataset, public HasColumns {
     return in_file(place(index), [&, row = row] {
       CsvReader reader(text_of(file.mapped).substr(file.records[static_cast<size_t>(row)].offset), file.separator);
       std::vector<std::string> fields;
-      if (!reader.next(fields) || fields.size() != file.header.size())
-        throw UserError("the file has changed meanwhile", {.fix = "leave data sets alone while they are read"});
+      try {
+        if (!reader.next(fields)) throw UserError("the file has changed meanwhile", {.fix = "leave data sets alone while they are read"});
+      } catch (const UserError& error) {
+        throw UserError(error.message(), {.fix = error.details().fix});  // its line counts from the record
+      }
+      file.check_size(fields);
       if (!std::all_of(fields.begin(), fields.end(), [](const std::string& field) { return is_utf8(field); }))
         throw UserError("a text is not UTF-8", {.found = "bytes of another encoding", .fix = "convert the file to UTF-8"});
       return row_of_json(object_of(file.header, fields));

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <functional>
 #include <set>
+#include <thread>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -15,6 +16,7 @@
 #include "base/hub.h"
 #include "data/combined.h"
 #include "data/formats.h"
+#include "data/parallel.h"
 
 namespace multimeditron {
 namespace {
@@ -104,7 +106,8 @@ std::vector<fs::path> find_files(const fs::path& folder, const std::function<boo
     const std::string name = entry->path().filename().string();
     if (entry->is_directory() && (name.starts_with(".") || entry.depth() >= kDeepest)) entry.disable_recursion_pending();
     if (name.starts_with(".") || name.starts_with("cache-") || kDescriptions.contains(name) || !entry->is_regular_file()) continue;
-    if (wanted(entry->path())) files.push_back(fs::relative(entry->path(), folder));
+    // By its name, not where it leads: the files of a hub snapshot are links to blobs.
+    if (wanted(entry->path())) files.push_back(entry->path().lexically_relative(folder));
   }
   std::sort(files.begin(), files.end());
   return files;
@@ -185,6 +188,11 @@ fs::path find_dataset(const std::string& name, const fs::path& recipe_folder, co
   return found ? *found / rest : recipe_folder / path;
 }
 
+/// Where the row's paths start from: never empty, it stands in messages.
+fs::path folder_of(const fs::path& file) {
+  return file.has_parent_path() ? file.parent_path() : fs::path(".");
+}
+
 std::unique_ptr<Dataset> open_pattern(const std::vector<fs::path>& files) {
   const Format format = format_of_file(files.front());
   for (const fs::path& file : files) {
@@ -193,7 +201,7 @@ std::unique_ptr<Dataset> open_pattern(const std::vector<fs::path>& files) {
                       {.found = fmt::format("{} and {}", files.front().string(), file.string()), .fix = "narrow the pattern"});
     }
   }
-  return open_files(format, files, files.front().parent_path());
+  return open_files(format, files, folder_of(files.front()));
 }
 
 }  // namespace
@@ -225,13 +233,30 @@ std::string fingerprint_of_files(const std::vector<fs::path>& files) {
   return sha256(all);
 }
 
+std::string fingerprint_of_texts(const std::vector<fs::path>& files) {
+  constexpr size_t kBlock = size_t{16} << 20;
+  std::string all;
+  for (const fs::path& file : files) {
+    const MappedFile mapped(file);
+    const std::span<const std::byte> bytes = mapped.bytes();
+    std::vector<std::string> hashes(std::max<size_t>(1, (bytes.size() + kBlock - 1) / kBlock));
+    for_each_parallel(std::ssize(hashes), static_cast<int>(std::min(8u, std::thread::hardware_concurrency())), [&](int64_t i) {
+      const size_t first = static_cast<size_t>(i) * kBlock;
+      hashes[static_cast<size_t>(i)] = sha256(bytes.subspan(first, std::min(kBlock, bytes.size() - first)));
+    });
+    all += fmt::format("{} {} ", file.filename().string(), bytes.size());
+    for (const std::string& hash : hashes) all += hash;
+  }
+  return sha256(all);
+}
+
 std::unique_ptr<Dataset> open_dataset(const fs::path& path) {
   std::unique_ptr<Dataset> dataset;
   try {
     if (fs::is_directory(path)) {
       dataset = open_folder(path);
     } else if (fs::exists(path)) {
-      dataset = open_files(format_of_file(path), {path}, path.parent_path());
+      dataset = open_files(format_of_file(path), {path}, folder_of(path));
     } else if (const std::vector<fs::path> files = is_pattern(path.string()) ? match(path.string()) : std::vector<fs::path>();
                !files.empty()) {
       dataset = open_pattern(files);
@@ -255,14 +280,15 @@ std::unique_ptr<Dataset> open_datasets(std::span<const DatasetSpec> specs, const
   std::vector<double> weights;
   for (size_t i = 0; i < specs.size(); ++i) {
     const DatasetSpec& spec = specs[i];
-    const std::string key = fmt::format("{}[{}]", of, i);
+    const std::string key = of == "datasets" || specs.size() > 1 ? fmt::format("{}.{}", of, i) : of;
+    const bool is_map = key.starts_with("datasets.") && std::isdigit(static_cast<unsigned char>(key.back())) != 0;
     if (spec.weight && *spec.weight != 1.0 && !seed) {
       throw UserError("weights of data sets are not supported here",
-                      {.where = fmt::format("{}, {}.weight", recipe_file.string(), key),
+                      {.where = fmt::format("{}, key {}.weight", recipe_file.string(), key),
                        .found = fmt::format("{}", *spec.weight),
                        .fix = "leave `weight` out; to repeat a data set, list it again; to take less of it, set `max_samples`"});
     }
-    std::unique_ptr<Dataset> dataset = open_dataset(find_dataset(spec.packed_path, recipe_folder, key + ".packed_path"));
+    std::unique_ptr<Dataset> dataset = open_dataset(find_dataset(spec.packed_path, recipe_folder, is_map ? key + ".packed_path" : key));
     if (spec.max_samples && *spec.max_samples < dataset->size()) dataset = first_rows(std::move(dataset), *spec.max_samples);
     parts.push_back(std::move(dataset));
     weights.push_back(spec.weight.value_or(1.0));

@@ -42,10 +42,12 @@ class Dataset {
   virtual Row row(int64_t index) const = 0;
   /// The same row for whoever looks at its text alone: images may be one byte in their place, and are then not read from the disk.
   virtual Row text_row(int64_t index) const { return row(index); }
-  /// Changes when the content changes: names, sizes, modification times or declared fingerprints of the files.
+  /// Changes when the content changes: a hash of the files' names, sizes, bytes (of large binary files a sample) and declared fingerprints.
   virtual std::string fingerprint() const = 0;
   /// "train/data-00003-of-00012.arrow, row 1842": for messages. Rows count from 0 within their file.
   virtual std::string place(int64_t index) const = 0;
+  /// The row that `index` is listed as where it is bad: several may be one row, as augmentations of it are.
+  virtual int64_t listed_row(int64_t index) const { return index; }
   /// The folder that the row's relative image paths start from where a loader has no base_path.
   virtual std::filesystem::path folder(int64_t) const { return {}; }
   /// A hint: these rows are asked for soon, so that the system may fetch them meanwhile.
@@ -63,7 +65,8 @@ class Dataset {
 std::unique_ptr<Dataset> open_dataset(const std::filesystem::path& path);
 
 /// All data sets that a recipe names, one after the other, in its order; `packed_path` is resolved as base/hub.h says, `max_samples` keeps
-/// the first ones. `key`: the recipe's, for messages. `weight` counts in the epochs that `seed` draws: weight w takes each row w times an
+/// the first ones. `key`, for messages: `datasets`, one of its entries (`datasets.1`), or a key that lists names alone; messages add the
+/// number where there are several. `weight` counts in the epochs that `seed` draws: weight w takes each row w times an
 /// epoch; a fraction takes that share of the rows in a drawn order, the next epoch going on where this one stopped. Without a seed a
 /// weight other than 1 is refused.
 std::unique_ptr<Dataset> open_datasets(std::span<const DatasetSpec> specs, const std::filesystem::path& recipe_file,

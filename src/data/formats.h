@@ -9,7 +9,11 @@
 
 namespace multimeditron {
 
-/// The rows of Arrow IPC files (stream or file format), memory-mapped: nothing is read before a row is asked for.
+/// Files of lines are of another kind, and refused, where none of so many first rows can be read; otherwise a row that cannot is a bad one.
+constexpr int64_t kFirstRows = 5;
+
+/// The rows of Arrow IPC files (stream or file format), memory-mapped: of plain batches nothing is read before a row is asked for;
+/// compressed ones are unpacked once when the file is opened, which finds damage.
 /// `folder`: see Dataset::folder; `declared_fingerprint`: that of state.json, or empty.
 std::unique_ptr<Dataset> open_arrow(const std::vector<std::filesystem::path>& files, const std::filesystem::path& folder,
                                     const std::string& declared_fingerprint);
@@ -36,5 +40,7 @@ void require_regular_file(const std::filesystem::path& file);
 
 /// Names, sizes and a sample of the bytes of `files`: the same after a copy to another place, another one after most changes.
 std::string fingerprint_of_files(const std::vector<std::filesystem::path>& files);
+/// The same of all bytes, for files that are read through when they are opened.
+std::string fingerprint_of_texts(const std::vector<std::filesystem::path>& files);
 
 }  // namespace multimeditron

@@ -4,25 +4,28 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/suggest.h"
+#include "data/words.h"
 #include "image/dicom_series.h"
 
 namespace multimeditron {
 
 namespace fs = std::filesystem;
 
-std::string read_image_file(const fs::path& folder, const std::string& path) {
+namespace {
+
+/// The file `path` below `folder`; `look` as read_regular_file has it.
+std::string read_below(const fs::path& folder, const std::string& path, const std::function<void(std::span<const std::byte>)>& look) {
   if (path.find('\0') != std::string::npos)
     throw UserError("an image's path holds a zero byte", {.found = "a name that no file can have", .fix = "mend the row, or leave it out"});
   const fs::path file = path_below(folder, path);
   std::error_code code;
   if (!fs::exists(file, code)) {
-    throw UserError("an image file is missing", {.where = file.string(), .fix = "copy it there, or correct the loader's `base_path`"});
+    throw UserError(kImageIsMissing, {.where = file.string(), .fix = "copy it there, or correct the loader's `base_path`"});
   }
-  return read_regular_file(file);
+  return read_regular_file(file, look, kFirstBytes);
 }
-
-namespace {
 
 /// Where `path` is a folder of DICOM slices below `root`, the path of the one that is asked for.
 std::optional<std::string> slice_of_folder(const fs::path& root, const std::string& path, const ScanView& scan) {
@@ -30,7 +33,7 @@ std::optional<std::string> slice_of_folder(const fs::path& root, const std::stri
   const fs::path folder = path_below(root, path);
   std::error_code code;
   if (!fs::is_directory(folder, code)) return std::nullopt;
-  return (fs::path(path) / find_slice(folder, volume_options(scan)).filename()).string();
+  return (fs::path(path) / find_slice(folder, volume_options(scan), root).filename()).string();
 }
 
 }  // namespace
@@ -43,9 +46,10 @@ std::string load_attachment(const Attachment& attachment, std::span<const Loader
     known.push_back(spec.modality_type);
   }
   if (loader == nullptr) {
-    throw UserError(
-        fmt::format("no loader for attachments of type `{}`", attachment.type),
-        {.found = known.empty() ? "no `loaders` in the recipe" : "loaders for " + join_or(known), .fix = "add an entry to `loaders`"});
+    throw UserError("no loader for attachments of this type",
+                    {.found = fmt::format("type {}; {}", shown_word(attachment.type),
+                                          known.empty() ? "no `loaders` in the recipe" : "loaders for " + join_or(known)),
+                     .fix = "add an entry to `loaders`"});
   }
   const bool takes_bytes = loader->loader_type.starts_with("raw-");
   if (takes_bytes && !attachment.bytes.empty()) return attachment.bytes;
@@ -56,9 +60,13 @@ std::string load_attachment(const Attachment& attachment, std::span<const Loader
   const bool has_base = !takes_bytes && !loader->base_path.empty();
   const fs::path root = has_base ? fs::path(loader->base_path) : folder;
   if (!takes_bytes && loader->serves_volumes()) {
-    if (const auto slice = slice_of_folder(root, attachment.path, loader->scan)) return read_image_file(root, *slice);
+    if (const auto slice = slice_of_folder(root, attachment.path, loader->scan)) return read_below(root, *slice, require_image);
   }
-  return read_image_file(root, attachment.path);
+  return read_below(root, attachment.path, require_image);
+}
+
+std::string read_image_file(const fs::path& folder, const std::string& path) {
+  return read_below(folder, path, {});
 }
 
 DecodeOptions decode_options(const std::string& type, std::span<const LoaderSpec> loaders, const ImageProcessor* processor) {
@@ -75,6 +83,13 @@ DecodeOptions decode_options(const std::string& type, std::span<const LoaderSpec
     }
   }
   return options;
+}
+
+RgbImage decode_attachment(const std::string& bytes, const std::string& type, std::span<const LoaderSpec> loaders, const fs::path& folder,
+                           const ImageProcessor* processor) {
+  RgbImage image = decode_image(std::as_bytes(std::span(bytes.data(), bytes.size())), decode_options(type, loaders, processor));
+  if (image.is_from_sixteen_bit_grey) note(fmt::format("{}: 16-bit grey images are used by their high byte", folder.string()));
+  return image;
 }
 
 VolumeOptions volume_options(const ScanView& scan) {

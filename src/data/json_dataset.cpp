@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <string_view>
 
 #include "base/error.h"
@@ -20,8 +21,10 @@ namespace {
 /// Text shrinks to a tenth, made-up text to a hundredth; past this it is an attack.
 constexpr int64_t kAlwaysUnpacked = int64_t{1} << 30, kMostTimes = 100;
 
+constexpr const char* kBlanks = " \t\r\n";
+
 bool is_blank(std::string_view text) {
-  return text.find_first_not_of(" \t\r\n") == std::string_view::npos;
+  return text.find_first_not_of(kBlanks) == std::string_view::npos;
 }
 
 /// Byte ranges of the lines that are not blank.
@@ -52,8 +55,9 @@ std::vector<std::string_view> split_array(std::string_view text, const std::stri
     if (c == '[' || c == '{') ++depth;
     if (c == ']' || c == '}') --depth;
     if ((c == ',' && depth == 1) || depth == 0) {
-      const std::string_view item = text.substr(begin, i - begin);
-      if (!is_blank(item)) items.push_back(item);
+      std::string_view item = text.substr(begin, i - begin);
+      item.remove_prefix(std::min(item.find_first_not_of(kBlanks), item.size()));  // its line is the one on which it begins
+      if (!item.empty()) items.push_back(item);
       begin = i + 1;
     }
     if (depth == 0) {
@@ -117,18 +121,18 @@ class JsonDataset : public Dataset, public HasColumns {
 
  public:
   JsonDataset(const std::vector<std::filesystem::path>& paths, std::filesystem::path folder)
-      : folder_(std::move(folder)), fingerprint_(fingerprint_of_files(paths)) {
+      : folder_(std::move(folder)), fingerprint_(fingerprint_of_texts(paths)) {
     files_.reserve(paths.size());
     for (const std::filesystem::path& path : paths) {
       std::string_view text = files_.emplace_back(path).text();
       if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
-      const size_t first = text.find_first_not_of(" \t\r\n");
+      const size_t first = text.find_first_not_of(kBlanks);
       const bool is_array = first != std::string_view::npos && text[first] == '[';
       const std::vector<std::string_view> rows = is_array ? split_array(text, path.string()) : split_lines(text);
       rows_.insert(rows_.end(), rows.begin(), rows.end());
       index_.add_part(static_cast<int64_t>(rows.size()));
-      // A file of another kind is told at once, not row by row.
-      if (!rows.empty()) at_place(index_.size() - static_cast<int64_t>(rows.size()), parse_row_object);
+      count_lines(text, rows);
+      refuse_other_kinds(index_.size() - static_cast<int64_t>(rows.size()));
     }
   }
 
@@ -151,10 +155,7 @@ class JsonDataset : public Dataset, public HasColumns {
   }
 
   std::string place(int64_t index) const override {
-    const auto [file, row] = index_.find(index);
-    const std::string_view text = files_[file].text();
-    const auto before = text.substr(0, static_cast<size_t>(rows_[static_cast<size_t>(index)].data() - text.data()));
-    return fmt::format("{}, line {}", files_[file].path().string(), 1 + std::count(before.begin(), before.end(), '\n'));
+    return fmt::format("{}, line {}", files_[index_.find(index).first].path().string(), lines_[static_cast<size_t>(index)]);
   }
 
   Row row(int64_t index) const override {
@@ -162,10 +163,37 @@ class JsonDataset : public Dataset, public HasColumns {
   }
 
  private:
+  /// The lines of a file's rows, so that no place has to count from the file's start.
+  void count_lines(std::string_view text, const std::vector<std::string_view>& rows) {
+    uint32_t line = 1;
+    size_t line_end = 0;
+    for (const std::string_view& row : rows) {
+      const auto begin = static_cast<size_t>(row.data() - text.data());
+      for (; (line_end = text.find('\n', line_end)) < begin; ++line_end) ++line;
+      lines_.push_back(line);
+    }
+  }
+
+  /// Throws where none of a file's first rows can be read: that is told at once, not row by row.
+  void refuse_other_kinds(int64_t first) const {
+    const int64_t end = std::min(first + kFirstRows, index_.size());
+    std::optional<UserError> problem;
+    for (int64_t index = first; index < end; ++index) {
+      try {
+        at_place(index, parse_row_object);
+        return;
+      } catch (const UserError& error) {
+        if (!problem) problem = error;
+      }
+    }
+    if (problem) throw *problem;
+  }
+
   std::filesystem::path folder_;
   std::string fingerprint_;
   std::vector<TextFile> files_;
   std::vector<std::string_view> rows_;
+  std::vector<uint32_t> lines_;
   RowIndex index_;
 };
 

@@ -38,6 +38,7 @@ class LabelledImages : public Dataset, public SampleSource {
   Row row(int64_t number) const override;
   std::string fingerprint() const override;
   std::string place(int64_t number) const override;
+  int64_t listed_row(int64_t number) const override { return number % size(); }
   std::filesystem::path folder(int64_t number) const override;
 
   /// The row's first image. Bad are: no image, one that cannot be decoded. The sample's `index` is `number`.

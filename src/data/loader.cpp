@@ -27,7 +27,7 @@ Outcome build(const SampleSource& builder, int64_t row) {
   try {
     outcome.sample = builder.build(row);
   } catch (const UserError& error) {
-    // The message alone: places and findings of other layers might hold more of the row than may be written down.
+    // Places are those of files and items, which BadSample::place has; no finding holds text of the row.
     outcome.error = error.message() + (error.details().found.empty() ? "" : ": " + error.details().found);
   } catch (...) {
     outcome.fault = std::current_exception();
@@ -193,7 +193,7 @@ SampleBatch Loader::next() {
     if (outcome.sample) {
       result.samples.push_back(std::move(*outcome.sample));
     } else if (fault == nullptr) {
-      result.bad.push_back({batch->rows[i], state.dataset.place(batch->rows[i]), std::move(outcome.error)});
+      result.bad.push_back({state.dataset.listed_row(batch->rows[i]), state.dataset.place(batch->rows[i]), std::move(outcome.error)});
     }
   }
   state.quarantine.record(result);

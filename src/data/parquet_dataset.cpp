@@ -86,7 +86,7 @@ class ParquetDataset : public Dataset, public HasColumns {
     }
     int64_t total_bytes = 0;
     for (const GroupOfFile& group : groups_) total_bytes += group.size_bytes;
-    if (total_bytes > DecodedCache::kMostBytes) {
+    if (cache_.expect(total_bytes) && !groups_.empty()) {
       note(
           fmt::format("{}: each row of these Parquet files, read in shuffled order, costs its whole row group ({} MB on average); "
                       "`multimeditron preprocess` makes a copy that is read without that",
@@ -117,8 +117,8 @@ class ParquetDataset : public Dataset, public HasColumns {
   Row read(int64_t index, Part part) const {
     const auto [number, row_of_group] = group_index_.find(index);
     try {
-      const std::shared_ptr<DecodedRows> group = cache_.get(number, groups_[number].size_bytes);
-      std::call_once(group->read, [&, number = number] { unpack(groups_[number], *group); });
+      const std::shared_ptr<DecodedRows> group =
+          cache_.get(number, groups_[number].size_bytes, [&, number = number](DecodedRows& rows) { unpack(groups_[number], rows); });
       if (row_of_group >= group->index.size()) throw UserError("damaged Parquet file", {.found = "a row group shorter than it says"});
       const auto [batch, row] = group->index.find(row_of_group);
       return group->batches[batch].row(row, part);

@@ -25,7 +25,7 @@ namespace fs = std::filesystem;
 constexpr const char* kManifest = "preprocess.json";
 constexpr const char* kQuarantine = "quarantine.jsonl";
 
-/// Rows that a worker prepares before the next lot is dealt out.
+/// Rows that a worker prepares before the next lot is dealt out; fewer where their bytes are many.
 constexpr int64_t kRowsPerWorker = 32;
 
 bool is_single_file(const PreprocessOptions& options) {
@@ -104,10 +104,33 @@ Position position_of(const Json& json) {
   return position;
 }
 
+/// The work or the output that a manifest describes.
+Position position_of(const Json& manifest, const fs::path& file) {
+  try {
+    return position_of(manifest);
+  } catch (const Json::exception&) {
+    throw UserError("the record of the work cannot be read",
+                    {.where = file.string(), .found = "not what preprocess writes", .fix = "set it aside with --fresh"});
+  }
+}
+
+/// What a kill leaves of a file that was to appear whole.
+bool is_temporary(const std::string& name) {
+  const auto begins = [&](const char* file) { return name.starts_with(std::string(file) + ".tmp-"); };
+  return begins(kManifest) || begins("state.json") || begins("dataset_info.json");
+}
+
 bool is_whole(const fs::path& file, const Shard& shard) {
   std::error_code code;
   const auto size = fs::file_size(file, code);
   return !code && static_cast<int64_t>(size) == shard.written.bytes && sha256_of_file(file) == shard.written.sha256;
+}
+
+int64_t bytes_of(const Row& row) {
+  size_t bytes = row.text ? row.text->size() : 0;
+  for (const Message& message : row.conversations) bytes += message.content.size();
+  for (const Attachment& attachment : row.modalities) bytes += attachment.bytes.size();
+  return static_cast<int64_t>(bytes);
 }
 
 size_t count_tokens(const Row& row, const std::string& token) {
@@ -157,8 +180,9 @@ class Preprocessor {
 
   PreprocessResult run() {
     if (const auto done = find_finished()) return *done;
-    create_folders();
+    require_own_folder();
     restore();
+    create_folders();
     if (position_.next == 0) position_.columns = find_columns();
     write_shards();
     finish();
@@ -201,13 +225,13 @@ class Preprocessor {
     std::error_code code;
     if (!fs::exists(options_.output, code) && !fs::exists(final_manifest(), code)) return std::nullopt;
     if (!fs::exists(final_manifest(), code)) {
-      if (is_single_file(options_) && fs::exists(work_ / kManifest, code)) return std::nullopt;  // stopped while it finished
+      if (is_single_file(options_) && has_whole_shards()) return std::nullopt;  // stopped while it finished
       if (fs::is_directory(options_.output, code) && fs::is_empty(options_.output, code)) return std::nullopt;
       throw UserError("the output is already there", {.where = options_.output.string(), .fix = "choose another `--output`, or remove it"});
     }
     const Json manifest = read_json(final_manifest());
     require_same(manifest, final_manifest());
-    position_ = position_of(manifest);
+    position_ = position_of(manifest, final_manifest());
     const fs::path folder = is_single_file(options_) ? options_.output.parent_path() : options_.output;
     const std::vector<std::string> names = shard_names(position_.shards.size());
     for_each_parallel(static_cast<int64_t>(names.size()), options_.workers, [&](int64_t i) {
@@ -242,29 +266,54 @@ class Preprocessor {
     }
   }
 
+  bool has_whole_shards() const {
+    std::error_code code;
+    if (!fs::exists(work_ / kManifest, code)) return false;
+    const Json manifest = read_json(work_ / kManifest);
+    return manifest.contains("shards") && !manifest["shards"].empty();
+  }
+
+  /// The manifest is the first file of the work: a folder without it that holds anything is somebody else's.
+  void require_own_folder() const {
+    std::error_code code;
+    const bool is_own = fs::exists(work_ / kManifest, code);
+    for (const auto& entry : fs::directory_iterator(work_, code)) {
+      const std::string name = entry.path().filename().string();
+      if (is_temporary(name)) {
+        fs::remove(entry.path(), code);
+      } else if (!is_own) {
+        throw UserError("the folder for unfinished work holds something else", {.where = work_.string(),
+                                                                                .found = fmt::format("{}, and no {}", name, kManifest),
+                                                                                .fix = "move it away, or choose another `--output`"});
+      }
+    }
+  }
+
+  /// What an earlier call has left before its first shard was whole; that may have been of another format.
+  void remove_beginning() const {
+    std::error_code code;
+    for (const char* name : {"data-00000.arrow", "data/train-00000.parquet", "data", kQuarantine}) fs::remove(work_ / name, code);
+    if (is_single_file(options_)) fs::remove(work_ / shard_name(0, 0), code);
+  }
+
   void create_folders() const {
     std::error_code code;
-    const bool has_shards = fs::exists(work_ / kManifest, code);
-    for (const auto& entry : fs::directory_iterator(work_, code)) {
-      // Without a manifest nothing is whole; with one a kill may have left the beginning of the next.
-      const std::string name = entry.path().filename().string();
-      if (name != ".lock" && (!has_shards || name.find(".tmp-") != std::string::npos)) fs::remove_all(entry.path(), code);
-    }
     fs::create_directories(options_.format == ShardFormat::kParquet && !is_single_file(options_) ? work_ / "data" : work_, code);
     if (code) throw_file_error("create", work_, code.value());
+    if (position_.shards.empty()) write_manifest(0);
   }
 
   /// Goes on behind the last whole shard of an interrupted call.
   void restore() {
     if (!fs::exists(work_ / kManifest)) return quarantine_.restore({});
     const Json manifest = read_json(work_ / kManifest);
-    require_same(manifest, work_ / kManifest);
-    try {
-      position_ = position_of(manifest);
-    } catch (const Json::exception&) {
-      throw UserError("the record of the work cannot be read",
-                      {.where = (work_ / kManifest).string(), .found = "not what preprocess writes", .fix = "set it aside with --fresh"});
+    Position position = position_of(manifest, work_ / kManifest);
+    if (position.shards.empty()) {
+      remove_beginning();
+      return quarantine_.restore({});
     }
+    require_same(manifest, work_ / kManifest);
+    position_ = std::move(position);
     // A call that was interrupted while it finished may have given some shards their last names.
     for (size_t i = 0; i < position_.shards.size(); ++i) {
       const fs::path name = work_ / shard_name(i, 0);
@@ -324,19 +373,38 @@ class Preprocessor {
     if (attachment.type == "image") decode_image(std::as_bytes(std::span(attachment.bytes)));
   }
 
+  /// The rows from `begin` on, until there are enough of them or of their bytes.
+  std::vector<Prepared> prepare_lot(int64_t begin) const {
+    const int64_t most = std::min(kRowsPerWorker * options_.workers, std::ssize(rows_) - begin);
+    std::vector<Prepared> lot(static_cast<size_t>(most));
+    std::atomic<int64_t> bytes = 0, end = most;
+    for_each_parallel(most, options_.workers, [&](int64_t i) {
+      if (i > 0 && bytes >= options_.lot_bytes) {
+        int64_t last = end;
+        while (i < last && !end.compare_exchange_weak(last, i)) {
+        }
+        return;
+      }
+      Prepared& prepared = lot[static_cast<size_t>(i)];
+      prepared = prepare(rows_[static_cast<size_t>(begin + i)]);
+      bytes += bytes_of(prepared.row);
+    });
+    lot.resize(static_cast<size_t>(end));  // behind it another worker may have been faster: that row comes again
+    return lot;
+  }
+
   /// Takes the lots of rows through the workers; one lot is written while the next one is prepared.
   void write_shards() {
     const auto num_rows = static_cast<int64_t>(rows_.size());
-    const int64_t lot = kRowsPerWorker * options_.workers;
     if (on_progress_) on_progress_(position_.next, num_rows);
     std::future<void> writing;
-    for (int64_t begin = position_.next; begin < num_rows; begin += lot) {
+    for (int64_t begin = position_.next; begin < num_rows;) {
       if (stop_ && stop_()) break;
-      std::vector<Prepared> prepared(static_cast<size_t>(std::min(lot, num_rows - begin)));
-      for_each_parallel(static_cast<int64_t>(prepared.size()), options_.workers,
-                        [&](int64_t i) { prepared[static_cast<size_t>(i)] = prepare(rows_[static_cast<size_t>(begin + i)]); });
+      std::vector<Prepared> prepared = prepare_lot(begin);
+      const int64_t end = begin + std::ssize(prepared);
       if (writing.valid()) writing.get();
-      writing = std::async(std::launch::async, [this, begin, lot_of_rows = std::move(prepared)] { write(begin, lot_of_rows); });
+      writing = std::async(std::launch::async, [this, begin, lot = std::move(prepared)] { write(begin, lot); });
+      begin = end;
     }
     if (writing.valid()) writing.get();
     if (stop_ && stop_()) throw Interrupted();
@@ -358,9 +426,7 @@ class Preprocessor {
         bytes_in_shard_ = images_in_shard_ = 0;
       }
       writer_->add(prepared[i].row);
-      for (const Attachment& attachment : prepared[i].row.modalities) bytes_in_shard_ += static_cast<int64_t>(attachment.bytes.size());
-      for (const Message& message : prepared[i].row.conversations) bytes_in_shard_ += static_cast<int64_t>(message.content.size());
-      if (prepared[i].row.text) bytes_in_shard_ += static_cast<int64_t>(prepared[i].row.text->size());
+      bytes_in_shard_ += bytes_of(prepared[i].row);
       images_in_shard_ += static_cast<int64_t>(prepared[i].row.modalities.size());
       if (bytes_in_shard_ >= options_.shard_bytes && !is_single_file(options_)) close_shard(at + 1);
     }
@@ -400,7 +466,7 @@ class Preprocessor {
     if (options_.format == ShardFormat::kParquet) sync_folder(work_ / "data");
     if (options_.format == ShardFormat::kArrow) write_saved_folder_files(work_, position_.columns, names, sha256(content).substr(0, 16));
     write_manifest(names.size());
-    remove_helpers();
+    remove_empty_quarantine();
     std::error_code code;
     fs::remove(options_.output, code);  // an empty folder
     fs::rename(work_, options_.output, code);
@@ -411,17 +477,17 @@ class Preprocessor {
   /// The single file, then its manifest: whoever finds the manifest finds the file.
   void finish_file() {
     write_manifest(1);
-    remove_helpers();
+    remove_empty_quarantine();
     const fs::path quarantine = work_ / kQuarantine;
     if (fs::exists(quarantine)) fs::rename(quarantine, options_.output.string() + "." + kQuarantine);
     fs::rename(work_ / shard_name(0, 0), options_.output);
     fs::rename(work_ / kManifest, final_manifest());
-    fs::remove_all(work_);
+    std::error_code code;
+    fs::remove(work_, code);
     sync_parent();
   }
 
-  void remove_helpers() const {
-    fs::remove(work_ / ".lock");
+  void remove_empty_quarantine() const {
     std::error_code code;
     if (fs::exists(work_ / kQuarantine, code) && fs::file_size(work_ / kQuarantine, code) == 0) fs::remove(work_ / kQuarantine, code);
   }

@@ -26,6 +26,7 @@ struct PreprocessOptions {
   std::optional<int64_t> head, shuffle_seed;  ///< the first rows only; then their order as `datasets`' shuffle draws it
   int64_t num_shards = 1, shard_id = 0;       ///< then only this part, as `datasets`' shard cuts it
   int workers = 1;
+  int64_t lot_bytes = 256'000'000;  ///< of rows that are prepared at once; as much may wait to be written, and each worker adds a row
 };
 
 struct PreprocessResult {
@@ -42,7 +43,8 @@ std::filesystem::path partial_folder(const std::filesystem::path& output);
 /// is decoded once. The same rows and options give the same bytes with any number of workers.
 ///
 /// Interrupted at any moment, the same call goes on behind the last whole shard, which is verified by its hash. The output appears under
-/// its name when it is whole. Throws UserError: the output holds something else, too many bad rows; Interrupted where `stop` says so.
+/// its name when it is whole. One call at a time may write an output: the caller sees to that. Throws UserError: the output or the folder
+/// that it grows in holds something else, too many bad rows; Interrupted where `stop` says so.
 PreprocessResult preprocess(const Dataset& dataset, const PreprocessOptions& options,
                             const std::function<void(int64_t done, int64_t total)>& on_progress = {},
                             const std::function<bool()>& stop = {});

@@ -1,28 +1,17 @@
 #include "data/sample.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
-#include <charconv>
+#include <algorithm>
 
 #include "base/error.h"
 #include "base/hash.h"
-#include "base/log.h"
 #include "data/image_cache.h"
 #include "data/image_loader.h"
 
 namespace multimeditron {
 namespace {
-
-uint64_t content_hash(const std::string& bytes) {
-  const std::string digits = sha256(bytes);
-  uint64_t hash = 0;
-  std::from_chars(digits.data(), digits.data() + 16, hash, 16);
-  return hash;
-}
-
-std::span<const std::byte> bytes_of(const std::string& text) {
-  return std::as_bytes(std::span(text.data(), text.size()));
-}
 
 /// Adds "image 2" to what `body` throws.
 template <typename Body>
@@ -70,7 +59,7 @@ ImageCacheUse SampleBuilder::image_cache_use() const {
   return image_cache_ == nullptr ? ImageCacheUse{} : image_cache_->use();
 }
 
-EncodedText SampleBuilder::encode(const Row& row) const {
+EncodedText SampleBuilder::encode(const Row& row, int64_t index) const {
   require_one_text(row);
   EncodedText text = row.text ? encode_text(tokenizer_, *row.text, prompt_) : encode_conversation(tokenizer_, row.conversations, prompt_);
   require_matching_images(row, static_cast<int64_t>(text.image_ranges.size()) + text.dropped_images);
@@ -78,6 +67,11 @@ EncodedText SampleBuilder::encode(const Row& row) const {
   if (max_length_ && length > *max_length_) {
     throw UserError("a sample is longer than a pack", {.found = fmt::format("{} tokens; a pack has {}", length, *max_length_),
                                                        .fix = "raise `max_length`, or set `truncation: true`"});
+  }
+  if (!counted_lengths_.empty() && length > counted_lengths_[static_cast<size_t>(index)]) {
+    throw UserError("a sample is longer than its place in a pack",
+                    {.found = fmt::format("{} tokens; {} when lengths were counted", length, counted_lengths_[static_cast<size_t>(index)]),
+                     .fix = "remove the index of lengths that the run's first lines name, so that they are counted anew"});
   }
   return text;
 }
@@ -87,17 +81,13 @@ std::string SampleBuilder::load_image(const Row& row, size_t item, int64_t index
 }
 
 RgbImage SampleBuilder::decode(const std::string& bytes, const std::string& type, int64_t index) const {
-  RgbImage image = decode_image(bytes_of(bytes), decode_options(type, loaders_, processor_ ? &*processor_ : nullptr));
-  if (image.is_from_sixteen_bit_grey) {
-    note(fmt::format("{}: 16-bit grey images are used by their high byte", dataset_.folder(index).string()));
-  }
-  return image;
+  return decode_attachment(bytes, type, loaders_, dataset_.folder(index), processor_ ? &*processor_ : nullptr);
 }
 
 Sample SampleBuilder::build(int64_t index) const {
   const Row row = dataset_.row(index);
   try {
-    Sample sample{.index = index, .text = encode(row), .images = {}};
+    Sample sample{.index = index, .text = encode(row, index), .images = {}};
     for (size_t item = 0; item < sample.text.image_ranges.size(); ++item) {
       sample.images.push_back(at_image(item, [&] {
         if (!processor_)
@@ -112,14 +102,13 @@ Sample SampleBuilder::build(int64_t index) const {
 }
 
 ImageInput SampleBuilder::image_input(const std::string& bytes, const std::string& type, int64_t index) const {
-  const uint64_t hash = content_hash(bytes);
-  const uint64_t key = hash ^ std::hash<std::string>{}(type);  // each type has a loader of its own
+  const uint64_t hash = content_hash(bytes) ^ std::hash<std::string>{}(type);  // each type has a loader of its own
   if (image_cache_ != nullptr) {
-    if (auto known = image_cache_->find(key)) return std::move(*known);
+    if (auto known = image_cache_->find(hash)) return std::move(*known);
   }
   const RgbImage image = decode(bytes, type, index);
   ImageInput input{image.width, image.height, hash, (*processor_)(image)};
-  if (image_cache_ != nullptr) image_cache_->add(key, input);
+  if (image_cache_ != nullptr) image_cache_->add(hash, input);
   return input;
 }
 
@@ -138,15 +127,18 @@ int64_t SampleBuilder::length(int64_t index) const {
 
 std::string SampleBuilder::length_fingerprint() const {
   const std::string date = tokenizer_.asks_for_the_date() ? prompt_.today : "";
-  return sha256(fmt::format("{} {} {} {} {} {} {} {} {}", kLengthRule, dataset_.fingerprint(), tokenizer_.fingerprint(),
+  // Whether a sample can be cut, and so its length, also depends on whether its turns can be told apart.
+  const ChatFormat& format = prompt_.chat_format;
+  return sha256(fmt::format("{} {} {} {} {} {} {} {} {} {} {}", kLengthRule, dataset_.fingerprint(), tokenizer_.fingerprint(),
                             static_cast<int>(prompt_.label_mask), prompt_.attachment_token_id, prompt_.embeddings_per_image,
-                            prompt_.max_sequence_length.value_or(0), prompt_.allow_no_assistant_turn, date));
+                            prompt_.max_sequence_length.value_or(0), prompt_.allow_no_assistant_turn, date, format.mismatch.has_value(),
+                            fmt::join(format.end_tags, " ")));
 }
 
-std::vector<RgbImage> SampleBuilder::decode_images(int64_t index) const {
+std::vector<RgbImage> SampleBuilder::decode_images(int64_t index, size_t count) const {
   const Row row = dataset_.row(index);
   std::vector<RgbImage> images;
-  for (size_t item = 0; item < row.modalities.size(); ++item) {
+  for (size_t item = 0; item < std::min(count, row.modalities.size()); ++item) {
     try {
       images.push_back(at_image(item, [&] { return decode(load_image(row, item, index), row.modalities[item].type, index); }));
     } catch (const UserError& error) {

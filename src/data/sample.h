@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "data/dataset.h"
@@ -15,7 +16,7 @@ namespace multimeditron {
 /// An image as it goes into the encoder.
 struct ImageInput {
   int64_t width = 0, height = 0;    ///< as decoded, before the processor
-  uint64_t content_hash = 0;        ///< equal for equal encoded bytes: an image that occurs again may be encoded once
+  uint64_t content_hash = 0;        ///< equal for equal encoded bytes of one type: an image that occurs again may be encoded once
   std::vector<float> pixel_values;  ///< [3, H, W]
 };
 
@@ -50,6 +51,9 @@ class SampleBuilder : public SampleSource {
 
   /// Longer samples are bad ones for build() (the room of a pack). Set before the first build.
   void set_max_length(int64_t max_length) { max_length_ = max_length; }
+  /// Lengths of all rows by which packs were made: a row that is longer now, since it could not be counted then, has no room in its pack
+  /// and is a bad one for build(). Set before the first build.
+  void set_counted_lengths(std::vector<int64_t> lengths) { counted_lengths_ = std::move(lengths); }
 
   /// Bad are: undecodable images, placeholders and images that differ in number, no assistant turn, ...
   Sample build(int64_t index) const override;
@@ -61,13 +65,13 @@ class SampleBuilder : public SampleSource {
   int64_t length(int64_t index) const;
   /// A hash of all that length() depends on: rows, tokenizer, options, and the rule itself.
   std::string length_fingerprint() const;
-  /// The decoded images of a row, before the processor (`inspect`).
-  std::vector<RgbImage> decode_images(int64_t index) const;
+  /// The first `count` images of a row decoded, before the processor (`inspect`): a sample's own, without those behind a cut.
+  std::vector<RgbImage> decode_images(int64_t index, size_t count) const;
   /// Rows of the data set.
   int64_t size() const { return dataset_.size(); }
 
  private:
-  EncodedText encode(const Row& row) const;
+  EncodedText encode(const Row& row, int64_t index) const;
   ImageInput image_input(const std::string& bytes, const std::string& type, int64_t index) const;
   std::string load_image(const Row& row, size_t item, int64_t index) const;
   RgbImage decode(const std::string& bytes, const std::string& type, int64_t index) const;
@@ -78,6 +82,7 @@ class SampleBuilder : public SampleSource {
   std::vector<LoaderSpec> loaders_;
   std::optional<ImageProcessor> processor_;
   std::optional<int64_t> max_length_;
+  std::vector<int64_t> counted_lengths_;
   std::shared_ptr<ImageCache> image_cache_;
 };
 

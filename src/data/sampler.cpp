@@ -108,13 +108,6 @@ std::vector<int64_t> iota(int64_t n) {
 
 }  // namespace
 
-uint64_t mix_seed(uint64_t seed, uint64_t number) {
-  uint64_t z = seed + 0x9e3779b97f4a7c15 * (number + 1);
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-  return z ^ (z >> 31);
-}
-
 std::vector<int64_t> numpy_permutation(uint64_t seed, int64_t n) {
   std::vector<int64_t> order = iota(n);
   Pcg64 random(seed);

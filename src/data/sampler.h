@@ -15,9 +15,6 @@ std::vector<int64_t> torch_randperm(uint64_t seed, int64_t n);
 /// The row at a position of an epoch before it is shuffled (Dataset::row_of_epoch); where absent, the position itself.
 using RowOfEpoch = std::function<int64_t(int64_t epoch, int64_t position)>;
 
-/// Neighbouring numbers give unrelated seeds (splitmix64).
-uint64_t mix_seed(uint64_t seed, uint64_t number);
-
 /// Which samples make up micro-batch i of an epoch: a function of (n, seeds, epoch) alone.
 /// The recipe's `seed` shuffles the concatenated data once; `training_args.seed` + epoch draws the epoch's order from that.
 class Sampler {

@@ -40,8 +40,8 @@ bool ContaminationCheck::is_better(const Match& a, const Match& b) {
 void ContaminationCheck::compare_image(const ImageBook::Image& image, const Miniature& miniature) {
   if (image.facts.is_flat || images_.empty()) return;
   std::vector<std::pair<const ImageBook::Image*, Match>> found;
-  if (const auto same = image_by_content_.find(image.content); same != image_by_content_.end())
-    found.emplace_back(images_[same->second], Match{&image, true, 0, 1});
+  const auto [same, end] = image_by_content_.equal_range(image.content);
+  for (auto each = same; each != end; ++each) found.emplace_back(images_[each->second], Match{&image, true, 0, 1});
   hashes_->near(image.facts.hash, [&](size_t number, int distance) {
     const ImageBook::Image* test = images_[number];
     if (test->content == image.content) return;

@@ -76,7 +76,7 @@ class ContaminationCheck {
   std::vector<TestRow> rows_;
   std::unique_ptr<GramIndex> texts_;
   std::vector<const ImageBook::Image*> images_;  ///< those that can be compared
-  std::unordered_map<uint64_t, size_t> image_by_content_;
+  std::unordered_multimap<uint64_t, size_t> image_by_content_;
   std::unique_ptr<HashIndex> hashes_;
 
   mutable std::mutex mutex_;  ///< of what follows, and of rows_ while they are added

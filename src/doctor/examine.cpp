@@ -10,9 +10,11 @@
 #include <numeric>
 #include <unordered_map>
 
+#include "base/hash.h"
 #include "data/packer.h"
 #include "data/parallel.h"
 #include "data/sampler.h"
+#include "data/words.h"
 #include "doctor/language.h"
 
 namespace multimeditron {
@@ -35,24 +37,13 @@ std::vector<int64_t> draw_rows(int64_t count, std::optional<int64_t> limit, uint
     std::iota(rows.begin(), rows.end(), 0);
     return rows;
   }
-  uint64_t state = seed;
   for (int64_t row = 0, needed = *limit; needed > 0; ++row) {
-    state += 0x9e3779b97f4a7c15ULL;  // splitmix64
-    uint64_t value = (state ^ state >> 30) * 0xbf58476d1ce4e5b9ULL;
-    value = (value ^ value >> 27) * 0x94d049bb133111ebULL;
-    value ^= value >> 31;
+    const uint64_t value = mix_seed(seed, static_cast<uint64_t>(row));
     if (static_cast<double>(value >> 11) * 0x1.0p-53 * static_cast<double>(count - row) >= static_cast<double>(needed)) continue;
     rows.push_back(row);
     --needed;
   }
   return rows;
-}
-
-/// A role as it may be shown: a column of another kind must not show up in a table.
-std::string shown_role(const std::string& role) {
-  const bool is_word = !role.empty() && role.size() <= 20 &&
-                       std::all_of(role.begin(), role.end(), [](unsigned char c) { return std::isalpha(c) != 0 || c == '_' || c == '-'; });
-  return is_word ? role : "(no plain word)";
 }
 
 /// What is added up of some rows.
@@ -68,7 +59,7 @@ struct Sums {
     ++examined;
     bad_rows += facts.is_bad;
     for (const auto& [finding, detail] : facts.findings) findings[static_cast<size_t>(finding)].add(row, detail);
-    for (const std::string& role : facts.roles) ++roles[shown_role(role)];
+    for (const std::string& role : facts.roles) ++roles[shown_word(role)];
     for (const ImageBook::Image* image : facts.images) ++images[image];
     ++languages[guess_language(facts.text)];
     ++turns[facts.turns];
@@ -216,11 +207,19 @@ Duplicates find_duplicates(std::vector<HashedRow> hashes, const ImageBook& book)
     }
     first = last;
   }
-  for (const ImageBook::Image* image : book.images()) {
+  std::vector<const ImageBook::Image*> images = book.images();
+  std::stable_sort(images.begin(), images.end(), [](const auto* a, const auto* b) { return a->content < b->content; });
+  for (auto image = images.begin(); image != images.end();) {
+    DuplicateGroup group{0, {}, (*image)->content};
+    for (; image != images.end() && (*image)->content == group.image; ++image) {  // in several ways of decoding
+      const auto known = static_cast<ptrdiff_t>(std::min<int64_t>((*image)->uses, std::ssize((*image)->first)));
+      group.count += (*image)->uses;
+      group.first.insert(group.first.end(), (*image)->first.begin(), (*image)->first.begin() + known);
+    }
     // A row may show an image twice.
-    DuplicateGroup group{image->uses, {}, image->content};
-    for (size_t i = 0; i < image->first.size() && static_cast<int64_t>(i) < image->uses; ++i)
-      if (group.first.empty() || group.first.back() != image->first[i]) group.first.push_back(image->first[i]);
+    std::sort(group.first.begin(), group.first.end());
+    group.first.erase(std::unique(group.first.begin(), group.first.end()), group.first.end());
+    if (group.first.size() > ImageBook::kFirst) group.first.resize(ImageBook::kFirst);
     if (group.first.size() < 2) continue;
     ++result.images;
     result.most_shown.push_back(std::move(group));
@@ -268,6 +267,7 @@ class Examiner {
     const std::vector<int64_t> rows = draw_rows(set.dataset->size(), options_.limit, options_.seed);
     const RowExaminer examiner(*set.dataset, static_cast<uint32_t>(number), set.rules, set.is_test ? check_->test_images() : *book_);
     std::vector<int64_t> lengths(rows.size(), 0);  // of usable rows
+    if (!set.is_test) hashes_.reserve(hashes_.size() + rows.size());
     Sums sums;
     std::mutex mutex;
     ProgressTeller progress(options_, set.name, std::ssize(rows));

@@ -1,7 +1,8 @@
 #include "doctor/image_book.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <charconv>
 #include <span>
 
 #include "base/error.h"
@@ -9,12 +10,19 @@
 
 namespace multimeditron {
 
-uint64_t content_hash(std::string_view bytes) {
-  const std::string digits = sha256(bytes);
-  uint64_t hash = 0;
-  std::from_chars(digits.data(), digits.data() + 16, hash, 16);
-  return hash;
+namespace {
+
+/// Two loaders may make different pictures of one file, or refuse it in one case.
+uint64_t hash_of(const DecodeOptions& options) {
+  const VolumeOptions& scan = options.volume;
+  const Window window = scan.window.value_or(Window{0, 0});
+  return content_hash(fmt::format("{} {} {} {} {} {} {} {} {} {} {} {}", options.max_pixels, static_cast<int>(options.sixteen_bit),
+                                  options.enough_width, options.enough_height, scan.window.has_value(), window.centre, window.width,
+                                  static_cast<int>(scan.shading), scan.frame, scan.plane ? static_cast<int>(*scan.plane) : -1,
+                                  scan.slice ? std::to_string(*scan.slice) : "middle", scan.volume));
 }
+
+}  // namespace
 
 const char* image_format(std::string_view bytes) {
   using namespace std::string_view_literals;
@@ -38,11 +46,12 @@ const char* image_format(std::string_view bytes) {
 
 const ImageBook::Image& ImageBook::look(std::string_view bytes, RowPlace place, const DecodeOptions& options) {
   const uint64_t content = content_hash(bytes);
-  Shard& shard = shards_[content % kShards];
+  const uint64_t key = content ^ hash_of(options);
+  Shard& shard = shards_[key % kShards];
   Image* image = nullptr;
   {
     const std::lock_guard lock(shard.mutex);
-    std::unique_ptr<Image>& entry = shard.images[content];
+    std::unique_ptr<Image>& entry = shard.images[key];
     if (entry == nullptr) {
       entry = std::make_unique<Image>();
       entry->content = content;
@@ -81,7 +90,7 @@ const ImageBook::Image& ImageBook::look(std::string_view bytes, RowPlace place, 
 std::vector<const ImageBook::Image*> ImageBook::images() const {
   std::vector<const Image*> all;
   for (const Shard& shard : shards_)
-    for (const auto& [content, image] : shard.images) all.push_back(image.get());
+    for (const auto& [key, image] : shard.images) all.push_back(image.get());
   std::sort(all.begin(), all.end(), [](const Image* a, const Image* b) {
     return a->first[0] != b->first[0] ? a->first[0] < b->first[0] : a->content < b->content;
   });

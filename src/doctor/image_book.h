@@ -25,9 +25,6 @@ struct RowPlace {
 /// "JPEG", "PNG", "TIFF", "DICOM" ...: by the first bytes; "unknown".
 const char* image_format(std::string_view bytes);
 
-/// The first 64 bits of the SHA-256: what an image is known by here.
-uint64_t content_hash(std::string_view bytes);
-
 /// What is kept of an image file.
 struct ImageFacts {
   std::string problem;  ///< why it cannot be decoded; then only format and bytes are known
@@ -37,16 +34,17 @@ struct ImageFacts {
   uint64_t hash = 0;  ///< perceptual_hash
 };
 
-/// Every different image file of some data sets, decoded once however many rows show it. About 150 bytes an image. May be used from many
-/// threads.
+/// Every different image file of some data sets, decoded once (and once more for each other way of decoding that is asked for), however
+/// many rows show it. About 220 bytes an image. May be used from many threads.
 class ImageBook {
  public:
+  static constexpr size_t kFirst = 3;
   struct Image {
     uint64_t content = 0;  ///< content_hash() of its bytes
     ImageFacts facts;
     std::unique_ptr<Miniature> miniature;  ///< where asked for
     int64_t uses = 0;
-    std::array<RowPlace, 3> first;  ///< the first rows that use it, min(uses, 3) of them in order
+    std::array<RowPlace, kFirst> first;  ///< the first rows that use it, min(uses, kFirst) of them in order
     std::once_flag looked_at;
   };
   /// What else is to be done with an image when it is first decoded.
@@ -55,18 +53,18 @@ class ImageBook {
   /// `keeps_miniatures`: for the images that others are compared with.
   explicit ImageBook(bool keeps_miniatures = false, OnNew on_new = {}) : keeps_miniatures_(keeps_miniatures), on_new_(std::move(on_new)) {}
 
-  /// The image with these bytes, which row `place` uses; `options` count the first time. The reference stays valid; `uses` and `first` are
-  /// final once all rows are read.
+  /// The image with these bytes, decoded by these options, which row `place` uses. The reference stays valid; `uses` and `first` are final
+  /// once all rows are read.
   const Image& look(std::string_view bytes, RowPlace place, const DecodeOptions& options = {});
 
-  /// All images, ordered by their first row.
+  /// All images, ordered by their first row; one for each way of decoding.
   std::vector<const Image*> images() const;
 
  private:
   static constexpr size_t kShards = 64;
   struct Shard {
     std::mutex mutex;
-    std::unordered_map<uint64_t, std::unique_ptr<Image>> images;
+    std::unordered_map<uint64_t, std::unique_ptr<Image>> images;  ///< by content and way of decoding
   };
   bool keeps_miniatures_;
   OnNew on_new_;

@@ -3,19 +3,11 @@
 #include <algorithm>
 #include <map>
 
+#include "base/hash.h"
 #include "doctor/characters.h"
 
 namespace multimeditron {
 namespace {
-
-/// Splitmix64's last step: spreads what a product leaves in the high bits.
-uint64_t mixed(uint64_t value) {
-  value ^= value >> 30;
-  value *= 0xbf58476d1ce4e5b9ULL;
-  value ^= value >> 27;
-  value *= 0x94d049bb133111ebULL;
-  return value ^ value >> 31;
-}
 
 char32_t lower(char32_t c) {
   if (c >= U'A' && c <= U'Z') return c + 32;
@@ -43,7 +35,7 @@ void for_each_word(std::string_view text, Word word) {
   uint64_t hash = kStart;
   bool inside = false;
   const auto end = [&] {
-    if (inside) word(mixed(hash));
+    if (inside) word(mix_bits(hash));
     hash = kStart;
     inside = false;
   };
@@ -90,11 +82,11 @@ TextGrams grams_of(std::string_view text) {
   uint64_t rolling = 0;
   for_each_word(text, [&](uint64_t word) {
     words.push_back(word);
-    result.whole = mixed(result.whole * kBase + word);
+    result.whole = mix_bits(result.whole * kBase + word);
     rolling = rolling * kBase + word;
     const auto count = static_cast<int64_t>(words.size());
     if (count > TextGrams::kWords) rolling -= words[static_cast<size_t>(count - TextGrams::kWords - 1)] * leaving;
-    if (count >= TextGrams::kWords) result.grams.push_back(mixed(rolling));
+    if (count >= TextGrams::kWords) result.grams.push_back(mix_bits(rolling));
   });
   result.num_words = static_cast<int64_t>(words.size());
   std::sort(result.grams.begin(), result.grams.end());

@@ -5,7 +5,9 @@
 #include <map>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/process.h"
+#include "data/image_loader.h"
 #include "doctor/characters.h"
 #include "doctor/summary.h"
 #include "report/page.h"
@@ -31,8 +33,8 @@ class SamplesOfPage {
   Json picture(RowPlace place, uint64_t content) {
     if (const auto known = by_content_.find(content); known != by_content_.end()) return known->second;
     if (pictures_.size() >= kPictures) return nullptr;
-    for_each_image(place, [&](uint64_t found, const std::string& bytes) {
-      if (found == content) add(content, bytes);
+    for_each_image(place, [&](uint64_t found, const std::string& bytes, const DecodeOptions& options) {
+      if (found == content) add(content, bytes, options);
     });
     return by_content_.emplace(content, -1).first->second;
   }
@@ -50,8 +52,8 @@ class SamplesOfPage {
     } catch (const UserError&) {
       return nullptr;
     }
-    for_each_image(place, [&](uint64_t content, const std::string& bytes) {
-      if (!by_content_.contains(content) && pictures_.size() < kPictures) add(content, bytes);
+    for_each_image(place, [&](uint64_t content, const std::string& bytes, const DecodeOptions& options) {
+      if (!by_content_.contains(content) && pictures_.size() < kPictures) add(content, bytes, options);
       if (const auto known = by_content_.find(content); known != by_content_.end()) shown["images"].push_back(known->second);
     });
     return shown;
@@ -68,8 +70,9 @@ class SamplesOfPage {
       const Row row = set(place).dataset->row(place.row);
       for (const Attachment& attachment : row.modalities) {
         try {
-          const std::string bytes = load_bytes(attachment, set(place).rules, set(place).dataset->folder(place.row));
-          body(content_hash(bytes), bytes);
+          const RowRules& rules = set(place).rules;
+          const std::string bytes = load_bytes(attachment, rules, set(place).dataset->folder(place.row));
+          body(content_hash(bytes), bytes, decode_options(attachment.type, rules.loaders, nullptr));
         } catch (const UserError&) {
           // One that is missing or cannot be decoded is told of elsewhere.
         }
@@ -78,10 +81,11 @@ class SamplesOfPage {
     }
   }
 
-  void add(uint64_t content, const std::string& bytes) {
+  /// As the loader of the row that comes first shows it: the page has one picture of a file.
+  void add(uint64_t content, const std::string& bytes, const DecodeOptions& options) {
     int64_t number = -1;
     try {
-      pictures_.push_back(image_uri(decode_image(std::as_bytes(std::span(bytes.data(), bytes.size()))), kSide, kQuality));
+      pictures_.push_back(image_uri(decode_image(std::as_bytes(std::span(bytes.data(), bytes.size())), options), kSide, kQuality));
       number = std::ssize(pictures_) - 1;
     } catch (const UserError&) {
     }
@@ -128,12 +132,14 @@ std::string check_page(Json report, const std::string& title, const Examination&
     for (size_t i = 0; i < std::min(repeated.size(), 2 * kSamples); ++i)
       repeated[i]["sample"] = samples.sample(examination.duplicates.largest[i].first.front());
     if (examination.contamination) {
-      const auto& pairs = examination.contamination->texts;
-      Json& listed = report["contamination"]["texts"];
-      for (size_t i = 0; i < std::min({listed.size(), pairs.size(), kPairs}); ++i) {
-        listed[i]["test_sample"] = samples.sample(pairs[i].test);
-        listed[i]["train_sample"] = samples.sample(pairs[i].train);
-      }
+      const auto add = [&](Json& listed, const auto& pairs) {
+        for (size_t i = 0; i < std::min({listed.size(), pairs.size(), kPairs}); ++i) {
+          listed[i]["test_sample"] = samples.sample(pairs[i].test);
+          listed[i]["train_sample"] = samples.sample(pairs[i].train);
+        }
+      };
+      add(report["contamination"]["images"], examination.contamination->images);
+      add(report["contamination"]["texts"], examination.contamination->texts);
     }
   }
   return render_check_page(report, samples.pictures());

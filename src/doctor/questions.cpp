@@ -48,7 +48,13 @@ class Questions : public Dataset {
   Questions(const std::filesystem::path& path, std::string attachment_token)
       : file_(path), folder_(std::filesystem::absolute(path).parent_path()), attachment_token_(std::move(attachment_token)) {
     std::string_view text = text_of(file_);
-    while (const auto line = take_line(text)) lines_.push_back(*line);
+    int64_t number = 1;
+    const char* counted = text.data();
+    while (const auto line = take_line(text)) {
+      number += std::count(counted, line->data(), '\n');
+      counted = line->data();
+      lines_.push_back({*line, number});
+    }
   }
 
   int64_t size() const override { return std::ssize(lines_); }
@@ -56,14 +62,12 @@ class Questions : public Dataset {
   std::filesystem::path folder(int64_t) const override { return folder_; }
 
   std::string place(int64_t index) const override {
-    const std::string_view text = text_of(file_);
-    const auto before = text.substr(0, static_cast<size_t>(lines_[static_cast<size_t>(index)].data() - text.data()));
-    return fmt::format("{}, line {}", file_.path().string(), 1 + std::count(before.begin(), before.end(), '\n'));
+    return fmt::format("{}, line {}", file_.path().string(), lines_[static_cast<size_t>(index)].number);
   }
 
   Row row(int64_t index) const override {
     try {
-      return read(lines_[static_cast<size_t>(index)]);
+      return read(lines_[static_cast<size_t>(index)].text);
     } catch (const UserError& error) {
       throw error.at(place(index));
     }
@@ -87,10 +91,14 @@ class Questions : public Dataset {
     return row;
   }
 
+  struct Line {
+    std::string_view text;
+    int64_t number;
+  };
   MappedFile file_;
   std::filesystem::path folder_;
   std::string attachment_token_;
-  std::vector<std::string_view> lines_;
+  std::vector<Line> lines_;
 };
 
 }  // namespace

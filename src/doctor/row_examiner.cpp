@@ -11,14 +11,13 @@
 #include "base/suggest.h"
 #include "data/image_loader.h"
 #include "data/utf8.h"
+#include "data/words.h"
 
 namespace multimeditron {
 namespace {
 
-const std::vector<std::string> kKnownRoles = {"system", "user", "assistant", "tool", "developer"};
-
 bool is_known(const std::string& role) {
-  return std::find(kKnownRoles.begin(), kKnownRoles.end(), role) != kKnownRoles.end();
+  return std::find(known_roles().begin(), known_roles().end(), role) != known_roles().end();
 }
 
 bool is_blank(std::string_view text) {
@@ -87,7 +86,7 @@ void RowExaminer::examine_turns(const Row& row, RowFacts& facts) const {
     has_answer = has_answer || message.role == "assistant";
     if (!is_known(message.role) && odd.empty()) {
       // A column of another kind by mistake must not show up in messages.
-      const auto near = nearest(message.role, kKnownRoles);
+      const auto near = nearest(message.role, known_roles());
       odd = near ? fmt::format("turn {}: perhaps `{}` is meant", facts.roles.size(), *near)
                  : fmt::format("turn {} has another role", facts.roles.size());
     }
@@ -209,13 +208,16 @@ void RowExaminer::examine_images(const Row& row, int64_t index, RowFacts& facts)
     try {
       bytes = load_bytes(attachment, rules_, folder);
     } catch (const UserError& error) {
-      const bool is_missing = error.message().find("missing") != std::string::npos;
-      const bool has_loader = error.message().find("loader") == std::string::npos;
+      const auto takes_it = [&](const LoaderSpec& loader) { return loader.modality_type == attachment.type; };
+      const bool has_loader = !rules_.has_loaders || std::any_of(rules_.loaders.begin(), rules_.loaders.end(), takes_it);
+      const bool is_missing = error.message() == kImageIsMissing;
       tell(facts,
            is_missing   ? Finding::kMissingImage
            : has_loader ? Finding::kUndecodableImage
                         : Finding::kNoLoader,
-           is_missing ? which : fmt::format("{}: {}", which, error.message()));
+           is_missing   ? which
+           : has_loader ? fmt::format("{}: {}", which, error.message())
+                        : fmt::format("{}: type {}", which, shown_word(attachment.type)));
       hash(attachment.path);
       continue;
     }

@@ -17,11 +17,12 @@ namespace {
 std::array<double, 4> visible_region(const ImageProcessor& processor, const ImageInput& image) {
   const auto width = static_cast<double>(image.width), height = static_cast<double>(image.height);
   double scale_x = 1, scale_y = 1;
-  if (processor.do_resize && processor.exact_size) {
+  if (processor.do_resize && processor.fit == Fit::kExact) {
     scale_x = static_cast<double>(processor.resize_width) / width;
     scale_y = static_cast<double>(processor.resize_height) / height;
   } else if (processor.do_resize) {
-    scale_x = scale_y = static_cast<double>(processor.shortest_edge) / std::min(width, height);
+    const double edge = processor.fit == Fit::kLongest ? std::max(width, height) : std::min(width, height);
+    scale_x = scale_y = static_cast<double>(processor.shortest_edge) / edge;
   }
   const double kept_x = static_cast<double>(processor.width()) / (scale_x * width);
   const double kept_y = static_cast<double>(processor.height()) / (scale_y * height);

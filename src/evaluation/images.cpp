@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <map>
 #include <mutex>
+#include <string_view>
 #include <thread>
+#include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -21,9 +23,9 @@ struct Checked {
   bool is_sixteen_bit = false;
 };
 
-/// What an image is known by: its file, or its own bytes.
-std::string key_of(const TaskImage& image) {
-  return image.file.empty() ? image.bytes : image.file.string();
+/// What an image is known by: its file, or its own bytes. Refers to `image`.
+std::string_view key_of(const TaskImage& image) {
+  return image.file.empty() ? image.bytes : image.file.native();
 }
 
 Checked check(const TaskImage& image) {
@@ -41,7 +43,7 @@ Checked check(const TaskImage& image) {
 }  // namespace
 
 void check_images(Task& task, const std::function<void(int64_t, int64_t)>& on_progress) {
-  std::map<std::string, std::pair<const TaskImage*, Checked>> files;
+  std::map<std::string_view, std::pair<const TaskImage*, Checked>> files;
   for (const TaskRow& row : task.rows)
     for (const TaskImage& image : row.images) files.try_emplace(key_of(image), &image, Checked{});
   std::vector<std::pair<const TaskImage*, Checked>*> entries;
@@ -58,7 +60,7 @@ void check_images(Task& task, const std::function<void(int64_t, int64_t)>& on_pr
   });
 
   bool is_sixteen_bit = false;
-  std::erase_if(task.rows, [&](TaskRow& row) {
+  const auto is_bad = [&](TaskRow& row) {
     for (TaskImage& image : row.images) {
       const Checked& checked = files.at(key_of(image)).second;
       is_sixteen_bit = is_sixteen_bit || checked.is_sixteen_bit;
@@ -69,7 +71,16 @@ void check_images(Task& task, const std::function<void(int64_t, int64_t)>& on_pr
       image.content = checked.content;
     }
     return false;
-  });
+  };
+  // All rows stay until the last image was looked up: the keys refer to them.
+  std::vector<TaskRow*> good;
+  for (TaskRow& row : task.rows)
+    if (!is_bad(row)) good.push_back(&row);
+  if (good.size() < task.rows.size()) {
+    std::vector<TaskRow> rows;
+    for (TaskRow* row : good) rows.push_back(std::move(*row));
+    task.rows = std::move(rows);
+  }
   if (is_sixteen_bit) note(fmt::format("{}: 16-bit grey images are used by their high byte", task.file.string()));
 }
 

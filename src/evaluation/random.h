@@ -4,6 +4,8 @@
 #include <span>
 #include <utility>
 
+#include "base/hash.h"
+
 namespace multimeditron {
 
 /// Draws that are the same on every machine: SplitMix64, two draws of 32 bits a step, the upper half first.
@@ -21,9 +23,7 @@ class Draws {
       return word_ & 0xffffffff;
     }
     state_ += 0x9e3779b97f4a7c15;
-    word_ = (state_ ^ (state_ >> 30)) * 0xbf58476d1ce4e5b9;
-    word_ = (word_ ^ (word_ >> 27)) * 0x94d049bb133111eb;
-    word_ ^= word_ >> 31;
+    word_ = mix_bits(state_);
     has_half_ = true;
     return word_ >> 32;
   }

@@ -5,18 +5,13 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "tracking/line.h"
 #include "tracking/progress.h"
 
 namespace multimeditron {
 namespace {
 
 constexpr size_t kWidestName = 28;
-
-/// Columns of UTF-8 text whose characters are one column wide each.
-size_t columns(const std::string& text) {
-  return static_cast<size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
-}
 
 /// At most `width` columns; the end is cut off. Control characters, which a task's file may hold, are made visible.
 std::string fitted(const std::string& raw, size_t width) {

@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "data/csv.h"
 #include "data/utf8.h"
+#include "image/image.h"
 
 namespace multimeditron {
 namespace {
@@ -234,7 +235,7 @@ Task read_task(const std::string& name, const fs::path& file, const fs::path& ro
 }
 
 std::string read_image(const TaskImage& image) {
-  return image.file.empty() ? image.bytes : read_regular_file(image.file);
+  return image.file.empty() ? image.bytes : read_regular_file(image.file, require_image, kFirstBytes);
 }
 
 void require_usable(const Task& task) {

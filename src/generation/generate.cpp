@@ -10,7 +10,7 @@
 namespace multimeditron {
 namespace {
 
-/// How many tokens each prompt may get: the last one needs no position, for it is not read.
+/// How many tokens each prompt may get: as many as the model has positions behind it. One there always is: it is chosen behind the prompt.
 std::vector<int64_t> rooms(const MultimodalModel& model, std::span<const Sample> prompts, int64_t max_new_tokens) {
   const int64_t positions = model.config().llm.max_position_embeddings;
   std::vector<int64_t> result;

@@ -6,15 +6,14 @@
 #include <numeric>
 #include <vector>
 
+#include "base/hash.h"
+
 namespace multimeditron {
 namespace {
 
 /// The finaliser of SplitMix64: a bijection whose outputs look independent.
 uint64_t mix(uint64_t x) {
-  x += 0x9e3779b97f4a7c15;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
-  return x ^ (x >> 31);
+  return mix_seed(x, 0);
 }
 
 /// In [0, 1), a function of its arguments: no state to share between the sequences of a batch.

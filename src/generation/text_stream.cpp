@@ -1,11 +1,17 @@
 #include "generation/text_stream.h"
 
 #include <span>
+#include <string_view>
+#include <utility>
 
 namespace multimeditron {
 namespace {
 
 constexpr std::string_view kReplacement = "\xef\xbf\xbd";
+
+bool is_continuation(char c) {
+  return (static_cast<unsigned char>(c) & 0xc0) == 0x80;
+}
 
 }  // namespace
 
@@ -16,15 +22,11 @@ std::string TextStream::decode_from(size_t first) const {
 std::string TextStream::push(int64_t id) {
   ids_.push_back(id);
   const std::string text = decode_from(window_);
-  // A replacement character at the end may be the beginning of a character; those before it stand for good.
-  const bool open = text.ends_with(kReplacement);
-  const size_t end = text.size() - (open ? kReplacement.size() : 0);
-  std::string piece;
-  if (end > given_) {
-    piece = text.substr(given_, end - given_);
-    given_ = end;
-  }
-  if (!open) {
+  // Replacement characters at the end may be the beginning of a character: with byte fallback there is one for each of its bytes.
+  size_t end = text.size();
+  while (std::string_view(text).substr(0, end).ends_with(kReplacement)) end -= kReplacement.size();
+  const std::string piece = take(text, end);
+  if (end == text.size()) {
     window_ = settled_;
     settled_ = ids_.size();
     given_ = decode_from(window_).size();
@@ -34,9 +36,15 @@ std::string TextStream::push(int64_t id) {
 
 std::string TextStream::finish() {
   const std::string text = decode_from(window_);
-  std::string piece = text.size() > given_ ? text.substr(given_) : std::string();
-  given_ = text.size();
-  return piece;
+  return take(text, text.size());
+}
+
+std::string TextStream::take(const std::string& text, size_t end) {
+  if (end <= given_) return "";
+  // Bytes that stay incomplete can turn a character given out before into replacement characters, of another length: none is cut in two.
+  while (given_ < end && is_continuation(text[given_])) ++given_;
+  const size_t begin = std::exchange(given_, end);
+  return text.substr(begin, end - begin);
 }
 
 }  // namespace multimeditron

@@ -9,7 +9,8 @@
 namespace multimeditron {
 
 /// Turns ids into text as they come. A character that is spread over several tokens appears once it is whole, so that every piece is valid
-/// UTF-8; all pieces together are what decoding all ids at once gives. Special tokens are left out. Refers to `tokenizer`.
+/// UTF-8; all pieces together are what decoding all ids at once gives (with byte fallback, as far as characters are whole: bytes that stay
+/// incomplete would replace whole characters before them too). Special tokens are left out. Refers to `tokenizer`.
 class TextStream {
  public:
   explicit TextStream(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
@@ -21,6 +22,8 @@ class TextStream {
 
  private:
   std::string decode_from(size_t first) const;
+  /// What has not been given out of the window's `text`, up to `end`.
+  std::string take(const std::string& text, size_t end);
 
   const Tokenizer& tokenizer_;
   std::vector<int64_t> ids_;

@@ -119,7 +119,7 @@ const Table<LoaderSpec>& table() {
               field("sixteen_bit", &S::sixteen_bit,
                     "16-bit grey images: their high byte, or everything above 255 made white as Pillow does")
                   .choices({"high_byte", "clip"}),
-              field("max_pixels", &S::max_pixels, "Images of more pixels are refused before memory is taken").at_least(1),
+              field("max_pixels", &S::max_pixels, "Images of more pixels are refused before memory is taken").at_least(1).at_most(1e9),
               field("fast_decode", &S::fast_decode,
                     "JPEGs larger than the image processor resizes to are decoded at 1/2, 1/4 or 1/8: faster, other pixel values "
                     "(docs/data.md)"),

@@ -1,6 +1,7 @@
 #include "recipe/missing.h"
 
 #include <fmt/format.h>
+#include <glob.h>
 
 #include "base/hub.h"
 
@@ -9,13 +10,32 @@ namespace {
 
 namespace fs = std::filesystem;
 
+bool is_pattern(const std::string& name) {
+  return name.find_first_of("*?[") != std::string::npos;
+}
+
+/// Does a pattern match a file, as open_datasets() looks for them: as given, beside the recipe, or behind a hub id?
+bool matches(const std::string& pattern, const fs::path& near) {
+  const auto finds = [](const fs::path& path) {
+    glob_t found{};
+    const bool is_found = ::glob(path.c_str(), 0, nullptr, &found) == 0;
+    ::globfree(&found);
+    return is_found;
+  };
+  if (finds(pattern) || finds(near / pattern)) return true;
+  fs::path plain, rest;
+  for (const fs::path& part : fs::path(pattern)) (rest.empty() && !is_pattern(part.string()) ? plain : rest) /= part;
+  const auto folder = plain.empty() ? std::nullopt : find_in_hub(plain.string(), near, HubKind::kDataset);
+  return folder && finds(*folder / rest);
+}
+
 class Search {
  public:
   explicit Search(const fs::path& recipe) : near_(recipe.parent_path()) {}
 
   void look_for(const std::string& key, const std::string& name, HubKind kind = HubKind::kModel) {
-    const bool is_pattern = name.find_first_of("*?[") != std::string::npos;
-    if (name.empty() || is_pattern || find_in_hub(name, near_, kind)) return;
+    if (name.empty() || find_in_hub(name, near_, kind)) return;
+    if (kind == HubKind::kDataset && is_pattern(name) && matches(name, near_)) return;
     missing.push_back(fmt::format("{}: {}", key, name));
   }
 

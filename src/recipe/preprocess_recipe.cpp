@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 
@@ -74,12 +75,14 @@ inline constexpr bool kHasTable<RegistryArguments> = true;
 template <>
 inline constexpr bool kHasTable<MergeEntry> = true;
 
-/// Takes keys that matter to what is refused or to nothing.
+/// Takes keys that change nothing, and says so unless they belong to what is refused or switched off.
 template <class S>
-Table<S> table_beside(std::vector<Field<S>> fields, std::vector<std::string> accepted) {
+Table<S> table_beside(std::vector<Field<S>> fields, std::vector<std::string> accepted, bool says_so = true) {
   Table<S> table{.fields = std::move(fields), .accept = {}, .accepted = accepted, .relevant = {}};
-  table.accept = [accepted = std::move(accepted)](const Node::Entry& entry, const std::string&, Reader&) {
-    return std::find(accepted.begin(), accepted.end(), entry.key) != accepted.end();
+  table.accept = [accepted = std::move(accepted), says_so](const Node::Entry& entry, const std::string& path, Reader& reader) {
+    if (std::find(accepted.begin(), accepted.end(), entry.key) == accepted.end()) return false;
+    if (says_so) reader.note(entry.value.origin, fmt::format("`{}` is accepted, not used here", path));
+    return true;
   };
   return table;
 }
@@ -99,7 +102,7 @@ template <>
 const Table<StepArguments>& table() {
   using S = StepArguments;
   static const Table<S> fields =
-      table_beside<S>({field("seed", &S::seed, "Of the shuffle").at_least(0)}, {"func", "imports", "remove_columns"});
+      table_beside<S>({field("seed", &S::seed, "Of the shuffle").at_least(0)}, {"func", "imports", "remove_columns"}, /*says_so=*/false);
   return fields;
 }
 
@@ -115,7 +118,8 @@ template <>
 const Table<TokenizerStep>& table() {
   using S = TokenizerStep;
   static const Table<S> fields = table_beside<S>({field("enable", &S::enable, "Must be false")},
-                                                 {"model", "use_fast", "attachment_token", "dtype", "text_field", "max_length"});
+                                                 {"model", "use_fast", "attachment_token", "dtype", "text_field", "max_length"},
+                                                 /*says_so=*/false);
   return fields;
 }
 
@@ -146,6 +150,7 @@ Field<Config> source_field() {
   Field<Config> result;
   result.info = {.name = "source", .type = FieldType::kPathOrMap, .help = "Data set: folder, file, glob or hub id, or a list of them"};
   result.read = [](const FieldInfo& info, const Node& node, const std::string& path, Reader& reader, Config& out) {
+    out.job.source_key = node.kind == Node::Kind::kMap ? "source.kwargs.path" : "source";
     if (node.kind == Node::Kind::kScalar) {
       out.sources.push_back(node.text);
     } else if (node.kind == Node::Kind::kSequence) {
@@ -177,31 +182,47 @@ Field<Config> job_field(const char* name, T PreprocessJob::*member, const char* 
   return result;
 }
 
+/// Is this a key of `train` that has no meaning here?
+bool is_training_key(const std::string& key) {
+  const auto& fields = table<Recipe>().fields;
+  return key != "datasets" && key != "attachment_token" && key != "max_bad_samples" &&
+         std::any_of(fields.begin(), fields.end(), [&](const Field<Recipe>& each) { return each.info.name == key; });
+}
+
 const Table<Config>& config_table() {
   using J = PreprocessJob;
-  static const Table<Config> fields = [] {
-    std::vector<std::string> others = {"defaults", "hydra"};
-    for (const auto& each : table<Recipe>().fields) {
-      if (each.info.name != "datasets" && each.info.name != "attachment_token" && each.info.name != "max_bad_samples")
-        others.push_back(each.info.name);  // merge_inputs reads a training recipe
-    }
-    return table_beside<Config>(
-        {source_field(), job_field("output", &J::output, "Folder to write, or one file that ends in .parquet"),
-         job_field("image_folder", &J::image_folder, "Folder of relative image paths; without it the data set's own"),
-         job_field("format", &J::format, "arrow: a save_to_disk folder; parquet: files below data/").choices({"arrow", "parquet"}),
-         field("shard_size", &Config::shard_size, "A shard ends with the row that reaches this size"),
-         job_field("num_processes", &J::workers, "Threads; 0: one a core").at_least(0),
-         job_field("workers", &J::workers, "The same").at_least(0),
-         job_field("attachment_token", &J::attachment_token, "Stands for an image in texts"),
-         job_field("any_text", &J::any_text, "Rows need no text and no attachment tokens (data for experts and gates)"),
-         job_field("on_bad", &J::on_bad, "What becomes of rows that cannot be used").choices({"quarantine", "skip", "fail"}),
-         job_field("max_bad_samples", &J::max_bad_samples, "Share of bad rows that ends the work (of quarantine)").at_least(0).at_most(1),
-         job_field("head", &J::head, "Only the first rows").at_least(1), field("verbose", &Config::verbose, ""),
-         field("processes", &Config::processes, "Steps"), field("tokenizer", &Config::tokenizer, ""),
-         field("datasets", &Config::datasets, "")},
-        std::move(others));
-  }();
+  static const Table<Config> fields = table_beside<Config>(
+      {source_field(), job_field("output", &J::output, "Folder to write, or one file that ends in .parquet"),
+       job_field("image_folder", &J::image_folder, "Folder of relative image paths; without it the data set's own"),
+       job_field("format", &J::format, "arrow: a save_to_disk folder; parquet: files below data/").choices({"arrow", "parquet"}),
+       field("shard_size", &Config::shard_size, "A shard ends with the row that reaches this size"),
+       job_field("num_processes", &J::workers, "Threads; 0: one a core").at_least(0),
+       job_field("workers", &J::workers, "The same").at_least(0),
+       job_field("attachment_token", &J::attachment_token, "Stands for an image in texts"),
+       job_field("any_text", &J::any_text, "Rows need no text and no attachment tokens (data for experts and gates)"),
+       job_field("on_bad", &J::on_bad, "What becomes of rows that cannot be used").choices({"quarantine", "skip", "fail"}),
+       job_field("max_bad_samples", &J::max_bad_samples, "Share of bad rows that ends the work (of quarantine)").at_least(0).at_most(1),
+       job_field("head", &J::head, "Only the first rows").at_least(1), field("verbose", &Config::verbose, ""),
+       field("processes", &Config::processes, "Steps"), field("tokenizer", &Config::tokenizer, ""),
+       field("datasets", &Config::datasets, "")},
+      {"defaults", "hydra"});
   return fields;
+}
+
+/// The same for merge_inputs, which reads a training recipe.
+Table<Config> merge_table() {
+  Table<Config> fields = config_table();
+  fields.accept = [accept = fields.accept](const Node::Entry& entry, const std::string& path, Reader& reader) {
+    return is_training_key(entry.key) || accept(entry, path, reader);
+  };
+  return fields;
+}
+
+void note_training_keys(const Node& root, Reader& reader) {
+  std::string keys;
+  for (const Node::Entry& entry : root.entries)
+    if (is_training_key(entry.key)) keys += (keys.empty() ? "`" : ", `") + entry.key + "`";
+  if (!keys.empty()) reader.note(root.find("datasets")->origin, fmt::format("beside `datasets` these keys are not used here: {}", keys));
 }
 
 /// Turns what was read into jobs, with all that cannot be done as mistakes.
@@ -215,7 +236,11 @@ class Settling {
     if (!bytes)
       reader_.mistake_at("shard_size", "`shard_size` must be a size", fmt::format("`{}`", config_.shard_size), "write for instance 500MB");
     config_.job.shard_bytes = bytes.value_or(1);
-    if (!config_.datasets.empty()) return merge_jobs();
+    if (!config_.datasets.empty()) {
+      if (reader_.has("source"))
+        reader_.mistake_at("source", "`source` beside `datasets`", "two ways to name what is read", "leave one of them out");
+      return merge_jobs();
+    }
     check_source();
     PreprocessJob job = config_.job;
     job.sources = config_.sources;
@@ -278,6 +303,7 @@ class Settling {
       }
       PreprocessJob job = config_.job;
       job.sources = {entry.jsonl_path};
+      job.source_key = path + "jsonl_path";
       job.output = entry.tokenized_path;
       if (!entry.preprocessor_kwargs.base_path.empty()) job.image_folder = entry.preprocessor_kwargs.base_path;
       if (entry.num_processes > 0) job.workers = entry.num_processes;
@@ -300,7 +326,9 @@ PreprocessRecipe load_preprocess_recipe(const std::filesystem::path& file, std::
   Reader reader;
   const Node root = read_yaml_file(file, overrides, reader);
   Config config;
-  read_map(config_table(), root, "", reader, config);
+  const bool merges = root.find("datasets") != nullptr;
+  read_map(merges ? merge_table() : config_table(), root, "", reader, config);
+  if (merges) note_training_keys(root, reader);
   PreprocessRecipe recipe{.file = file, .jobs = Settling(config, reader).jobs(), .notes = {}, .warnings = {}};
   throw_mistakes(reader);
   recipe.notes = std::move(reader.notes);

@@ -11,10 +11,11 @@ namespace multimeditron {
 
 /// One data set that `preprocess` makes self-contained.
 struct PreprocessJob {
-  std::vector<std::string> sources;  ///< folders, files, patterns or hub ids, one after the other
-  std::string output;                ///< a folder; or one file, where it ends in .parquet
-  std::string image_folder;          ///< of relative image paths; empty: the data set's own
-  std::string format = "arrow";      ///< arrow, parquet
+  std::vector<std::string> sources;    ///< folders, files, patterns or hub ids, one after the other
+  std::string source_key = "DATASET";  ///< where they are named, for messages
+  std::string output;                  ///< a folder; or one file, where it ends in .parquet
+  std::string image_folder;            ///< of relative image paths; empty: the data set's own
+  std::string format = "arrow";        ///< arrow, parquet
   int64_t shard_bytes = 500'000'000;
   std::string attachment_token = "<|reserved_special_token_0|>";
   bool any_text = false;
@@ -34,8 +35,8 @@ struct PreprocessRecipe {
 
 /// Reads a configuration in one of three forms: ours (`source`, `output`, and the names of PreprocessJob), the original's `preprocess_ds`
 /// (`source: {type, kwargs}`, `processes`, `tokenizer`), and its older `merge_inputs` (`datasets: [{jsonl_path, tokenized_path,
-/// preprocessor_kwargs}]`). What would run Python (`python`, `python-filter`) or tokenize is refused with what to do instead. Throws
-/// UserErrors with all mistakes.
+/// preprocessor_kwargs}]`, in a training recipe). Keys that change nothing here are told as notes. What would run Python (`python`,
+/// `python-filter`) or tokenize is refused with what to do instead. Throws UserErrors with all mistakes.
 PreprocessRecipe load_preprocess_recipe(const std::filesystem::path& file, std::span<const std::string> overrides);
 
 /// "500MB", "1.5 GiB", "20000": bytes; nothing for what is no size.

@@ -277,6 +277,7 @@ class ExpertValidator : RunValidator {
     if (recipe_.loaders.empty()) recipe_.loaders.push_back({.loader_type = "raw-image", .base_path = ""});
     check_loaders();
     check_data();
+    check_weights();
     check_schedule();
     check_course();
     check_zero_shot();
@@ -287,6 +288,16 @@ class ExpertValidator : RunValidator {
   }
 
  private:
+  void check_weights() {
+    for (size_t i = 0; i < recipe_.datasets.size(); ++i) {
+      const std::string path = fmt::format("datasets.{}.weight", i);
+      const double weight = recipe_.datasets[i].weight.value_or(1);
+      if (weight == 1 || reader_.failed(path)) continue;
+      reader_.mistake_at(path, "train-expert takes every pair once an epoch", fmt::format("`weight: {}`", weight),
+                         "leave `weight` out; to repeat a data set, list it again; to take less of it, set `max_samples`");
+    }
+  }
+
   void check_zero_shot() {
     if (recipe_.zero_shot_classes.size() == 1 && !reader_.failed("zero_shot_class_map"))
       reader_.mistake_at("zero_shot_class_map", "there is nothing to tell apart", "one class",

@@ -38,17 +38,22 @@ std::vector<Json> predictions(const Source& source, const std::string& task) {
 }
 
 /// Paths of images count from the task's file; where that has moved, from the evaluation's own folder. None leads out of these folders, or
-/// out of the `--data-root` that the task was given.
+/// out of the `--data-root` that the task was given (which counts only where the file lies in it).
 class ImageFiles {
  public:
   ImageFiles(const Source& source, const Json& task) {
     const fs::path data = text_of(task, "data"), root = text_of(task, "data_root");
-    if (!data.empty()) {
-      add(data.parent_path(), root);
-      if (data.is_relative()) add(source.folder / data.parent_path(), root);
+    for (const fs::path& allowed : {root, fs::path()}) {
+      if (data.empty()) break;
+      add(data.parent_path(), allowed);
+      if (data.is_relative()) add(source.folder / data.parent_path(), allowed);
     }
     add(source.folder, {});
+    is_table_ = data.extension() == ".tsv" || data.extension() == ".csv";
   }
+
+  /// Whether `name` is no path but "line 7": the picture stands in the task's table, which the page leaves alone.
+  bool is_inside_table(const std::string& name) const { return is_table_ && name.starts_with("line ") && find(name).empty(); }
 
   /// Empty where there is none.
   fs::path find(const std::string& name) const {
@@ -76,6 +81,7 @@ class ImageFiles {
   }
 
   std::vector<Place> places_;
+  bool is_table_ = false;
 };
 
 /// What a page can show as it stands: a text, number or truth value, or a list of such; of anything else its JSON.
@@ -94,7 +100,7 @@ Json sample_of(const Json& prediction, const ImageFiles& files, Thumbnails& thum
   }
   for (const char* key : {"image", "swapped_image"}) {
     const std::string name = image_of(prediction, key);
-    if (!name.empty()) sample[key] = thumbnails.add(files.find(name));
+    if (!name.empty() && !files.is_inside_table(name)) sample[key] = thumbnails.add(files.find(name));
   }
   return sample;
 }
@@ -149,7 +155,7 @@ Json attention_of(const Source& source, const std::string& task, const ImageFile
       scaled.push_back(largest > 0 ? std::round(weight.get<double>() / largest * kWeightDigits) / kWeightDigits : 0);
     one["weights"] = std::move(scaled);
     const std::string name = image_of(sample, "image");
-    if (!name.empty()) one["image"] = thumbnails.add(files.find(name));
+    if (!name.empty() && !files.is_inside_table(name)) one["image"] = thumbnails.add(files.find(name));
     shown.push_back(std::move(one));
   }
   return shown;

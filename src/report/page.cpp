@@ -1,5 +1,7 @@
 #include "report/page.h"
 
+#include <map>
+
 namespace multimeditron {
 
 std::string script_json(const Json& data) {
@@ -22,16 +24,19 @@ std::string script_json(const Json& data) {
 
 namespace {
 
-/// `html` with each @@name@@ replaced by `part(name)`. What is put in is not looked at again: an answer may hold the mark of a part.
-template <typename Part>
-std::string fill(std::string_view html, Part part) {
+using Parts = std::map<std::string_view, std::string_view>;
+
+/// `html` with each @@name@@ replaced by that part, or by one that all pages have. What is put in is not looked at again: an answer may
+/// hold the mark of a part.
+std::string fill(std::string_view html, Parts parts) {
+  parts.insert({{"head.html", kHeadHtml}, {"page.css", kPageCss}, {"common.js", kCommonJs}});
   std::string page;
   for (std::string_view rest = html; !rest.empty();) {
     const size_t begin = rest.find("@@");
     page += rest.substr(0, begin);
     if (begin == std::string_view::npos) break;
     const size_t end = rest.find("@@", begin + 2);
-    page += part(rest.substr(begin + 2, end - begin - 2));
+    page += parts.at(rest.substr(begin + 2, end - begin - 2));
     rest.remove_prefix(end + 2);
   }
   return page;
@@ -40,34 +45,18 @@ std::string fill(std::string_view html, Part part) {
 }  // namespace
 
 std::string render_page(const Json& data, const Json& images) {
-  return fill(kPageHtml, [&](std::string_view name) -> std::string {
-    if (name == "uplot.css") return std::string(kUplotCss);
-    if (name == "page.css") return std::string(kPageCss);
-    if (name == "uplot.js") return std::string(kUplotJs);
-    if (name == "common.js") return std::string(kCommonJs);
-    if (name == "page.js") return std::string(kPageJs);
-    return script_json(name == "data" ? data : images);
-  });
+  const std::string json = script_json(data), pictures = script_json(images);
+  return fill(kPageHtml, {{"uplot.css", kUplotCss}, {"uplot.js", kUplotJs}, {"page.js", kPageJs}, {"data", json}, {"images", pictures}});
 }
 
 std::string render_samples_page(const Json& data) {
-  return fill(kSamplesHtml, [&](std::string_view name) -> std::string {
-    if (name == "page.css") return std::string(kPageCss);
-    if (name == "samples.css") return std::string(kSamplesCss);
-    if (name == "common.js") return std::string(kCommonJs);
-    if (name == "samples.js") return std::string(kSamplesJs);
-    return script_json(data);
-  });
+  const std::string json = script_json(data);
+  return fill(kSamplesHtml, {{"samples.css", kSamplesCss}, {"samples.js", kSamplesJs}, {"data", json}});
 }
 
 std::string render_check_page(const Json& data, const Json& images) {
-  return fill(kCheckHtml, [&](std::string_view name) -> std::string {
-    if (name == "page.css") return std::string(kPageCss);
-    if (name == "check.css") return std::string(kCheckCss);
-    if (name == "common.js") return std::string(kCommonJs);
-    if (name == "check.js") return std::string(kCheckJs);
-    return script_json(name == "data" ? data : images);
-  });
+  const std::string json = script_json(data), pictures = script_json(images);
+  return fill(kCheckHtml, {{"check.css", kCheckCss}, {"check.js", kCheckJs}, {"data", json}, {"images", pictures}});
 }
 
 }  // namespace multimeditron

@@ -8,7 +8,8 @@
 namespace multimeditron {
 
 /// The page's own parts, built into the library from src/report/page and uPlot.
-extern const std::string_view kPageHtml, kPageCss, kPageJs, kCommonJs, kUplotJs, kUplotCss, kSamplesHtml, kSamplesCss, kSamplesJs;
+extern const std::string_view kHeadHtml, kPageHtml, kPageCss, kPageJs, kCommonJs, kUplotJs, kUplotCss, kSamplesHtml, kSamplesCss,
+    kSamplesJs;
 extern const std::string_view kCheckHtml, kCheckCss, kCheckJs;
 
 /// `data` as text that can stand inside a <script> element and parses back to the same: no `<`, no line separators of Unicode, broken UTF-8

@@ -184,8 +184,8 @@ std::optional<Spans> spans_by_prefixes(const Tokenizer& tokenizer, std::span<con
     }
     if (end == std::string::npos) {
       if (!format.end_tags.empty()) return std::nullopt;
-      end = after.size();
-      while (end > before.size() && is_blank(static_cast<unsigned char>(after[end - 1]))) --end;
+      const BlankSplit answer = split_blanks(std::string_view(after).substr(before.size()));
+      end = answer.body.empty() ? before.size() : after.size() - answer.trail.size();
     }
     spans.push_back({before.size(), end});
   }

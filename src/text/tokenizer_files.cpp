@@ -20,6 +20,12 @@ std::optional<std::string> content_of(const Json& token) {
   return std::nullopt;
 }
 
+/// The text under `key`; empty where there is none.
+std::string text_at(const Json& object, const char* key) {
+  const auto entry = object.find(key);
+  return entry != object.end() && entry->is_string() ? entry->get<std::string>() : "";
+}
+
 void collect_special_tokens(const Json& json, TokenizerFiles& files) {
   for (const char* name : kNamedTokens) {
     if (!json.contains(name)) continue;
@@ -43,7 +49,7 @@ std::optional<std::string> template_in_config(const Json& entry, const std::file
   if (entry.is_string()) return entry.get<std::string>();
   if (entry.is_array()) {
     for (const Json& named : entry)
-      if (named.is_object() && named.value("name", "") == "default" && named.contains("template") && named["template"].is_string())
+      if (text_at(named, "name") == "default" && named.contains("template") && named["template"].is_string())
         return named["template"].get<std::string>();
     return std::nullopt;
   }
@@ -115,7 +121,8 @@ void TokenizerFiles::write(const std::filesystem::path& folder) const {
     if (std::none_of(named.begin(), named.end(), [&](const auto& entry) { return entry.second == token; })) unnamed.push_back(token);
   written.erase("additional_special_tokens");
   if (!unnamed.empty()) written["additional_special_tokens"] = unnamed;
-  if (written.value("tokenizer_class", "TokenizersBackend") == "TokenizersBackend") written["tokenizer_class"] = "PreTrainedTokenizerFast";
+  if (const std::string name = text_at(config, "tokenizer_class"); name.empty() || name == "TokenizersBackend")
+    written["tokenizer_class"] = "PreTrainedTokenizerFast";
   for (const char* of_one_machine : {"is_local", "local_files_only", "name_or_path"}) written.erase(of_one_machine);
 
   Json map = Json::object();

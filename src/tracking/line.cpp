@@ -16,12 +16,6 @@ std::string paint(const std::string& text, const char* code, const LineStyle& st
   return style.colour && !text.empty() ? fmt::format("\x1b[{}m{}\x1b[0m", code, text) : text;
 }
 
-/// Columns of UTF-8 text whose characters are one column wide each.
-size_t columns(const std::string& text) {
-  return static_cast<size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
-}
-
 std::string repeat(const char* text, size_t count) {
   std::string result;
   for (size_t i = 0; i < count; ++i) result += text;
@@ -121,6 +115,11 @@ std::string fit(std::vector<Piece> pieces, double share, const LineStyle& style)
 }
 
 }  // namespace
+
+size_t columns(const std::string& text) {
+  return static_cast<size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+}
 
 std::string format_clock(double seconds) {
   const int64_t total = std::isfinite(seconds) && seconds > 0 ? static_cast<int64_t>(std::min(seconds, 3.6e9)) : 0;

@@ -29,6 +29,9 @@ std::string log_line(const CountRecord& record, double elapsed_s, double remaini
 /// A title and below it aligned "key  value" rows; values longer than the width go on under their column.
 std::string table(const std::string& title, const std::vector<std::pair<std::string, std::string>>& rows, const LineStyle& style);
 
+/// Columns of UTF-8 text whose characters are one column wide each.
+size_t columns(const std::string& text);
+
 /// "7:05", "1:02:03"
 std::string format_clock(double seconds);
 

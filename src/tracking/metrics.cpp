@@ -1,6 +1,5 @@
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -96,12 +95,6 @@ void MetricsFile::sync() {
     result = ::fdatasync(state_->fd);
   } while (result != 0 && errno == EINTR);
   if (result != 0 && errno != EINVAL) throw_file_error("sync", state_->file, errno);
-}
-
-int64_t MetricsFile::size_bytes() const {
-  struct stat status {};
-  if (::fstat(state_->fd, &status) != 0) throw_file_error("read", state_->file, errno);
-  return static_cast<int64_t>(status.st_size);
 }
 
 Json to_json(const StepRecord& record) {

@@ -64,7 +64,6 @@ class MetricsFile {
   void event(const std::string& name, const Json& fields);
   /// Waits until all lines are on the disk: before a checkpoint that counts on them.
   void sync();
-  int64_t size_bytes() const;
 
  private:
   struct State;

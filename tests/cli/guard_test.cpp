@@ -30,7 +30,7 @@ TEST(Guard, TurnsExceptionsIntoMessagesAndCodes) {
             (Outcome{2, "error: wrong\n  where: w\n  found: f\n  fix:   x\n"}));
   EXPECT_EQ(guarded(UserErrors({UserError("one"), UserError("two")})), (Outcome{2, "error: one\nerror: two\n2 mistakes\n"}));
   EXPECT_EQ(guarded(UserErrors({UserError("one")})), (Outcome{2, "error: one\n"}));
-  EXPECT_EQ(guarded(Interrupted()), (Outcome{75, "interrupted: stopped by a signal after saving\n"}));
+  EXPECT_EQ(guarded(Interrupted()), (Outcome{75, "interrupted: stopped by a signal; the same command goes on from what is saved\n"}));
   const std::string report = "\nThis is a fault of the program, not yours. Please report it with the command that led to it.\n";
   EXPECT_EQ(guarded(std::runtime_error("bad tensor")), (Outcome{1, "internal error: bad tensor" + report}));
   EXPECT_EQ(guarded(42), (Outcome{1, "internal error: an exception of unknown type" + report}));

@@ -1,4 +1,5 @@
 #include <signal.h>
+#include <sys/file.h>
 
 #include <chrono>
 #include <map>
@@ -46,6 +47,46 @@ TEST(PreprocessCommand, SaysWhatItHasWrittenAndIsDoneTheSecondTime) {
   EXPECT_FALSE(fs::exists(folder / "out.partial"));
 }
 
+// Bad rows are looked at again with --fresh, which sets all files of the old output aside.
+TEST(PreprocessCommand, FreshTriesBadRowsAgain) {
+  for (const char* name : {"out", "out.parquet"}) {
+    const TemporaryFolder folder;
+    write_rows(folder.path(), 20);
+    fs::rename(folder / "images/10.png", folder / "10.png");
+    std::vector<std::string> command = {"preprocess", folder / "rows.jsonl", "--image-folder", folder / "images",
+                                        "--output",   folder / name};
+    EXPECT_EQ(run(command).code, 0);
+    fs::rename(folder / "10.png", folder / "images/10.png");
+    const Result again = run(command);
+    EXPECT_NE(again.out.find("quarantine.jsonl; --fresh tries them again"), std::string::npos) << again.out;
+    command.emplace_back("--fresh");
+    const Result fresh = run(command);
+    EXPECT_EQ(fresh.code, 0) << fresh.err;
+    EXPECT_NE(fresh.out.find("finished"), std::string::npos);
+    EXPECT_EQ(fresh.out.find("left out"), std::string::npos) << fresh.out;
+    for (const auto& entry : fs::directory_iterator(folder.path())) {
+      EXPECT_FALSE(entry.path().string().ends_with(".partial")) << entry.path();
+      EXPECT_FALSE(entry.path().string().ends_with(".lock")) << entry.path();
+    }
+  }
+}
+
+TEST(PreprocessCommand, OneCallAtATimeWritesAnOutput) {
+  const TemporaryFolder folder;
+  write_rows(folder.path(), 20);
+  fs::create_directories(folder / "out.partial");
+  std::ofstream(folder / "out.partial/preprocess.json") << "the other call's";
+  const int other = ::open((folder / "out.lock").c_str(), O_RDWR | O_CREAT, 0600);
+  ASSERT_EQ(::flock(other, LOCK_EX), 0);
+  const Result result =
+      run({"preprocess", folder / "rows.jsonl", "--image-folder", folder / "images", "--output", folder / "out", "--fresh"});
+  EXPECT_EQ(result.code, 2);
+  EXPECT_NE(result.err.find("another process is writing this output"), std::string::npos) << result.err;
+  EXPECT_EQ(content_of(folder / "out.partial/preprocess.json"), "the other call's");
+  EXPECT_TRUE(fs::exists(folder / "out.lock"));
+  ::close(other);
+}
+
 TEST(PreprocessCommand, MistakesAreExitTwoWithTheirFix) {
   const TemporaryFolder folder;
   write_rows(folder.path(), 3);
@@ -61,6 +102,7 @@ TEST(PreprocessCommand, MistakesAreExitTwoWithTheirFix) {
       {{"preprocess", rows, "--output", out, "--format", "arow"}, "did you mean `arrow`?"},
       {{"preprocess", rows, "--output", out, "--image-folder", folder / "none"}, "the folder of the images is not there"},
       {{"preprocess", folder / "none.jsonl", "--output", out}, "cannot find the data set"},
+      {{"preprocess", folder / "none.jsonl", "--output", out}, "where: DATASET\n"},
       {{"preprocess", rows, "--output", out, "--on-bad", "fail"}, "rows.jsonl, line 1"},  // the images lie in images/
   };
   for (const Case& each : cases) {

@@ -116,6 +116,39 @@ TEST(DemoRun, GoesOnWhereItWasKilled) {
   EXPECT_TRUE(fs::exists(broken / "report.html"));
 }
 
+/// The trainings take the signals; what comes behind them heeds them as well.
+TEST(DemoRun, StopsInItsEvaluationToo) {
+  const TemporaryFolder folder;
+  const fs::path demo = folder / "demo";
+  const pid_t child = start_demo(demo);
+  const auto is_trained = [&] {
+    if (!fs::exists(demo / "demo.json")) return false;
+    const std::vector<std::string> done = phases(demo);
+    return !done.empty() && done.back() == "end2end";
+  };
+  int status = 0;
+  while (!is_trained()) {
+    ASSERT_EQ(::waitpid(child, &status, WNOHANG), 0) << "ended before its evaluation";
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  ::kill(child, SIGTERM);
+  ::waitpid(child, &status, 0);
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 75);
+  EXPECT_EQ(phases(demo).back(), "end2end");
+  EXPECT_EQ(run({"demo", "--quick", "--quiet", "--output", demo.string()}).code, 0);
+  EXPECT_EQ(phases(demo).back(), "evaluation");
+}
+
+TEST(DemoRun, OneAtATimeHasItsFolder) {
+  const TemporaryFolder folder;
+  const RunLock other(folder / "demo");
+  const Result result = run({"demo", "--quick", "--output", folder / "demo"});
+  EXPECT_EQ(result.code, 2);
+  EXPECT_NE(result.err.find("another run is using this output folder"), std::string::npos) << result.err;
+  EXPECT_FALSE(fs::exists(folder / "demo/demo.json"));
+}
+
 TEST(DemoRun, KeepsItsHandsOffOtherFolders) {
   const TemporaryFolder folder;
   write_file_atomic(folder / "thesis.txt", "mine");

@@ -3,8 +3,11 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
+#include <set>
 #include <thread>
+#include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -50,7 +53,13 @@ TEST(Dataset, AFolderOfImagesIsADataSet) {
   EXPECT_EQ(dataset->folder(1), folder);
   const std::string before = dataset->fingerprint();
   write_file_atomic(folder / "a.jpeg", "other bytes");
-  EXPECT_NE(open_dataset(folder)->fingerprint(), before);
+  const std::string edited = open_dataset(folder)->fingerprint();
+  EXPECT_NE(edited, before);
+  write_file_atomic(folder / "a.jpeg", "OTHER BYTES");  // of the same size
+  EXPECT_NE(open_dataset(folder)->fingerprint(), edited);
+  const fs::path copy = scratch("folder_of_images_copied");
+  fs::copy(folder, copy, fs::copy_options::recursive);
+  EXPECT_EQ(open_dataset(copy)->fingerprint(), open_dataset(folder)->fingerprint());
 }
 
 TEST(Dataset, FormsOfTheWorkedExampleHoldTheSameSamples) {
@@ -132,6 +141,51 @@ TEST(Dataset, FingerprintFollowsTheContentAndNotThePlace) {
   const std::string before = open_dataset(folder / "train.jsonl")->fingerprint();
   std::ofstream(folder / "train.jsonl", std::ios::app) << "\n{\"text\": \"one more\"}\n";
   EXPECT_NE(open_dataset(folder / "train.jsonl")->fingerprint(), before);
+
+  // Texts are read whole for it: no byte of a large file is too far from the others.
+  for (const auto& [name, line] : {std::pair{"large.jsonl", "{\"text\": \"some words or other\"}\n"}, std::pair{"large.csv", "text\n"}}) {
+    std::string text;
+    while (text.size() < size_t{17} << 20) text += line;
+    std::set<std::string> met;
+    for (const size_t at : {size_t{0}, size_t{700'000}, size_t{9'000'000}, text.size() - 30'000}) {
+      std::string edited = text;
+      if (at > 0) edited[text.find('t', at)] = 'T';
+      std::ofstream(folder / name) << edited;
+      met.insert(open_dataset(folder / name)->fingerprint());
+    }
+    EXPECT_EQ(met.size(), 4U) << name;
+  }
+}
+
+TEST(Dataset, ItemsOfAnArrayAreOnTheLinesOnWhichTheyBegin) {
+  const fs::path file = scratch("array") / "train.json";
+  std::ofstream(file) << "[\n  {\"text\": \"one\"},\n  {\"text\":\n   \"two\"}, {\"text\": \"three\"},\n\n  {\"text\": 4}\n]\n";
+  const auto dataset = open_dataset(file);
+  ASSERT_EQ(dataset->size(), 4);
+  for (const auto& [row, line] : {std::pair{0, 2}, std::pair{1, 3}, std::pair{2, 4}, std::pair{3, 6}})
+    EXPECT_TRUE(dataset->place(row).ends_with(fmt::format("train.json, line {}", line))) << dataset->place(row);
+  EXPECT_NE(complaint([&] { dataset->row(3); }).find("train.json, line 6"), std::string::npos);
+}
+
+/// A folder stands in messages, and a file in the working directory has one, too.
+TEST(Dataset, AFileInTheWorkingDirectoryHasAFolder) {
+  const fs::path before = fs::current_path();
+  fs::current_path(kFolder / "json");
+  const auto dataset = open_dataset("train.jsonl"), matched = open_dataset("trai*.jsonl");
+  fs::current_path(before);
+  EXPECT_EQ(dataset->folder(0), ".");
+  EXPECT_EQ(matched->folder(0), ".");
+}
+
+TEST(Dataset, AJsonFileIsRefusedWhereNoneOfItsFirstRowsCanBeRead) {
+  const fs::path folder = scratch("first_rows");
+  std::ofstream(folder / "some.jsonl") << "{\"text\": \"cut\n{\"question\": 1}\n{\"text\": \"fine\"}\n";
+  const auto dataset = open_dataset(folder / "some.jsonl");
+  ASSERT_EQ(dataset->size(), 3);
+  EXPECT_EQ(dataset->row(2).text, "fine");
+  EXPECT_NE(complaint([&] { dataset->row(0); }).find("some.jsonl, line 1"), std::string::npos);
+  std::ofstream(folder / "none.jsonl") << "{\"text\": \"cut\n1\n2\n3\n4\n{\"text\": \"fine\"}\n";
+  EXPECT_NE(complaint([&] { open_dataset(folder / "none.jsonl"); }).find("none.jsonl, line 1"), std::string::npos);
 }
 
 // Prefixes and damaged bytes of a file end in rows or in a UserError that names the file, never in anything worse.
@@ -212,9 +266,9 @@ TEST(OpenDatasets, WeightsAndMissingDataNameTheirKey) {
   EXPECT_NE(complaint([] {
               const Recipe recipe = recipe_of({{.packed_path = "snapshot"}, {.packed_path = "json", .weight = 0.5}});
               open_datasets(recipe.datasets, recipe.file);
-            }).find("datasets[1].weight"),
+            }).find("datasets.1.weight"),
             std::string::npos);
-  EXPECT_NE(complaint([] { open_datasets(recipe_of({{.packed_path = "not_there"}})); }).find("datasets[0].packed_path"), std::string::npos);
+  EXPECT_NE(complaint([] { open_datasets(recipe_of({{.packed_path = "not_there"}})); }).find("datasets.0.packed_path"), std::string::npos);
 }
 
 TEST(DatasetWriter, WritesWhatIsReadAgain) {

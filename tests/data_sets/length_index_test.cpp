@@ -167,6 +167,8 @@ TEST(LengthIndex, FingerprintChangesWithWhateverALengthDependsOn) {
   EXPECT_NE(with([](Parts& p) { p.prompt.max_sequence_length = 100; }), base);
   EXPECT_NE(with([](Parts& p) { p.prompt.label_mask = LabelMask::kAssistant; }), base);
   EXPECT_NE(with([](Parts& p) { p.tokenizer.add_special_token("<another>"); }), base);
+  EXPECT_NE(with([](Parts& p) { p.prompt.chat_format.mismatch = UserError("other turns"); }), base);
+  EXPECT_NE(with([](Parts& p) { p.prompt.chat_format.end_tags = {"<another>"}; }), base);
   EXPECT_EQ(with([](Parts& p) { p.prompt.today = "2026-01-01"; }), base) << "this template does not ask for the date";
 }
 

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <fstream>
+#include <utility>
 
 #include "base/file.h"
 #include "data_sets/row_json.h"
@@ -136,6 +137,51 @@ TEST_F(Preprocess, InterruptedWorkGoesOnBehindItsLastWholeShard) {
   fs::remove(partial_folder(interrupted.output) / "state.json");
   preprocess(*source, interrupted);
   EXPECT_EQ(contents(interrupted.output), contents(whole.output));
+}
+
+// A folder that only bears the name of the work, and what somebody has put into the work, stay as they are.
+TEST_F(Preprocess, FilesOfOthersAreLeftAlone) {
+  const auto source = open_dataset(write_rows(20));
+  const PreprocessOptions chosen = options();
+  const fs::path work = partial_folder(chosen.output), others = work / "thesis.txt";
+  fs::create_directories(work);
+  std::ofstream(others) << "x";
+  const std::string text = complaint([&] { preprocess(*source, chosen); });
+  EXPECT_NE(text.find("holds something else"), std::string::npos) << text;
+  EXPECT_NE(text.find("thesis.txt, and no preprocess.json"), std::string::npos) << text;
+  EXPECT_EQ(contents(work), (std::map<std::string, std::string>{{"thesis.txt", "x"}}));
+
+  fs::remove(others);
+  EXPECT_THROW(preprocess(*source, chosen, {}, [] { return true; }), Interrupted);
+  std::ofstream(others) << "x";
+  preprocess(*source, chosen);
+  EXPECT_EQ(read_file(chosen.output / "thesis.txt"), "x");
+}
+
+// Before its first shard is whole nothing of the work is kept: other settings may take it over.
+TEST_F(Preprocess, WorkWithoutAWholeShardIsBegunAnew) {
+  const auto source = open_dataset(write_rows(60, {1}));
+  PreprocessOptions arrow = options(), parquet = options(), expected = options("expected");
+  arrow.workers = 1;
+  arrow.shard_bytes = 1'000'000;
+  parquet.format = expected.format = ShardFormat::kParquet;
+  std::atomic<int> looks = 0;
+  EXPECT_THROW(preprocess(*source, arrow, {}, [&] { return ++looks > 1; }), Interrupted);
+  EXPECT_TRUE(fs::exists(partial_folder(arrow.output) / "data-00000.arrow"));
+  preprocess(*source, parquet);
+  preprocess(*source, expected);
+  EXPECT_EQ(contents(parquet.output), contents(expected.output));
+}
+
+TEST_F(Preprocess, ALotEndsAtItsBytes) {
+  const auto source = open_dataset(write_rows(50, {7}));
+  PreprocessOptions small = options("small"), large = options("large");
+  small.lot_bytes = 1;
+  int64_t last = 0, longest = 0;
+  preprocess(*source, small, [&](int64_t done, int64_t) { longest = std::max(longest, done - std::exchange(last, done)); });
+  EXPECT_LE(longest, small.workers + 1);  // those under way when the first is ready, and a bad row, which holds nothing
+  preprocess(*source, large);
+  EXPECT_EQ(contents(small.output), contents(large.output));
 }
 
 TEST_F(Preprocess, DamagedOrOtherWorkIsNotContinued) {

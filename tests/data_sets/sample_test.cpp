@@ -37,7 +37,7 @@ TEST(SampleBuilder, SamplesAreThoseOfTheWorkedExample) {
       EXPECT_EQ(sample.images[k].pixel_values, same.images[k].pixel_values);
       EXPECT_EQ(sample.images[k].content_hash, same.images[k].content_hash);
     }
-    EXPECT_EQ(raw.decode_images(i).size(), sample.images.size());
+    EXPECT_EQ(raw.decode_images(i, sample.images.size()).size(), sample.images.size());
   }
   for (const Json& golden : expected["images"]) {
     const Sample sample = raw.build(golden["sample"]);
@@ -62,6 +62,13 @@ TEST(SampleBuilder, TruncatedSamplesLoseTheImagesOfTheirLostTurns) {
   ASSERT_EQ(sample.images.size(), 1u);
   EXPECT_EQ(sample.images[0].content_hash, parts().builder(rows).build(0).images[0].content_hash);
   EXPECT_LT(builder.length(0), whole);
+
+  // What is behind the cut is not looked at, whatever it is.
+  Row cut = rows.row(0);
+  cut.modalities[1] = {.type = "video", .bytes = "x", .path = {}};
+  const Rows with_another({cut});
+  const SampleBuilder other = shorter.builder(with_another);
+  EXPECT_EQ(other.decode_images(0, other.build(0).images.size()).size(), 1u);
 }
 
 TEST(SampleBuilder, BadSamplesNameRowAndReason) {
@@ -94,6 +101,37 @@ TEST(SampleBuilder, BadSamplesNameRowAndReason) {
   SampleBuilder narrow = parts().builder(rows);
   narrow.set_max_length(10);
   EXPECT_NE(complaint([&] { narrow.build(2); }).find("longer than a pack"), std::string::npos);
+}
+
+TEST(SampleBuilder, ARowThatCouldNotBeCountedHasNoRoomInItsPack) {
+  const Rows rows({conversation("one"), conversation("two")});
+  SampleBuilder builder = parts().builder(rows);
+  builder.set_counted_lengths({builder.length(0), 0});
+  EXPECT_EQ(std::ssize(builder.build(0).text.input_ids), builder.length(0));
+  EXPECT_NE(complaint([&] { builder.build(1); }).find("longer than its place in a pack"), std::string::npos);
+}
+
+/// Each type has a loader of its own: the same bytes are then another image, which a batch must not take for the first.
+TEST(SampleBuilder, TheSameBytesOfAnotherTypeAreAnotherImage) {
+  Attachment other = image();
+  other.type = "other";
+  const Rows rows({conversation(std::string(kToken) + kToken + kToken, {image(), other, image()})});
+  SampleBuilder builder(rows, parts().tokenizer, parts().prompt,
+                        {{.loader_type = "raw-image"}, {.loader_type = "raw-image", .modality_type = "other"}}, parts().processor);
+  for (const int64_t cache_bytes : {0, 1 << 24}) {
+    builder.set_image_cache(cache_bytes);
+    const Sample sample = builder.build(0);
+    EXPECT_NE(sample.images[0].content_hash, sample.images[1].content_hash);
+    EXPECT_EQ(sample.images[0].content_hash, sample.images[2].content_hash);
+  }
+}
+
+/// A type is the row's own text: only a plain word of it is shown.
+TEST(SampleBuilder, TypesThatAreNoWordsStayOutOfMessages) {
+  const Rows rows({conversation(kToken, {{.type = "Jane Doe 1961", .bytes = "x", .path = {}}})});
+  const std::string text = complaint([&] { parts().builder(rows).build(0); });
+  EXPECT_NE(text.find("no loader for attachments of this type"), std::string::npos) << text;
+  EXPECT_EQ(text.find("Jane"), std::string::npos) << text;
 }
 
 TEST(ImageLoader, PathsDoNotLeaveTheirFolder) {
@@ -133,8 +171,8 @@ TEST(ImageLoader, KeysReachTheDecoder) {
   };
   // Values up to 300: next to nothing in the high byte, all there when they are clipped.
   const auto brightest = [](const RgbImage& image) { return *std::max_element(image.pixels.begin(), image.pixels.end()); };
-  EXPECT_EQ(brightest(build({}).decode_images(0).at(0)), 1);
-  EXPECT_EQ(brightest(build({.sixteen_bit = "clip"}).decode_images(0).at(0)), 255);
+  EXPECT_EQ(brightest(build({}).decode_images(0, 1).at(0)), 1);
+  EXPECT_EQ(brightest(build({.sixteen_bit = "clip"}).decode_images(0, 1).at(0)), 255);
   EXPECT_NE(complaint([&] { build({.max_pixels = 100}).build(1); }).find("at most 100"), std::string::npos);
 
   const Sample whole = build({}).build(1), fast = build({.fast_decode = true}).build(1);

@@ -1,3 +1,4 @@
+#include <arrow/buffer.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
@@ -11,8 +12,10 @@
 #include <set>
 
 #include "base/file.h"
+#include "data/columns.h"
 #include "data/combined.h"
 #include "data/csv.h"
+#include "data/decoded_cache.h"
 #include "data/image_loader.h"
 #include "data/sampler.h"
 #include "data_sets/row_json.h"
@@ -101,6 +104,29 @@ TEST(DatasetVariants, FilesThatUnpackToMuchAreRefused) {
   }
 }
 
+TEST(DecodedCache, DataSetsShareOneRoom) {
+  constexpr int64_t kSize = DecodedCache::kMostBytes / 8 * 3;  // two fit, three do not
+  std::vector<std::pair<std::shared_ptr<BoundedPool>, std::unique_ptr<arrow::Buffer>>> held;
+  const auto unpack = [&](DecodedRows& rows) {
+    rows.pool = std::make_shared<BoundedPool>(DecodedCache::kMostBytes);
+    held.emplace_back(rows.pool, arrow::AllocateBuffer(kSize, rows.pool.get()).ValueOrDie());  // never touched
+  };
+  // What a group takes counts, not the byte that it is expected to take.
+  DecodedCache first, third;
+  auto second = std::make_unique<DecodedCache>();
+  const std::weak_ptr<DecodedRows> a = first.get(0, 1, unpack), b = second->get(0, 1, unpack);
+  EXPECT_FALSE(a.expired());
+  EXPECT_EQ(first.get(0, 1, [](DecodedRows&) { FAIL() << "it is there"; }), a.lock());
+  const std::weak_ptr<DecodedRows> c = third.get(0, 1, unpack);
+  EXPECT_TRUE(b.expired()) << "used less recently than the first";
+  EXPECT_FALSE(a.expired());
+  const std::weak_ptr<DecodedRows> d = second->get(1, 1, unpack);
+  EXPECT_FALSE(d.expired());
+  second.reset();
+  EXPECT_TRUE(d.expired()) << "goes with its data set";
+  EXPECT_FALSE(c.expired());
+}
+
 TEST(DatasetVariants, PipesSocketsAndDevicesAreNotOpened) {
   const fs::path folder = scratch("pipes");
   ASSERT_EQ(::mkfifo((folder / "pipe.jsonl").c_str(), 0600), 0);
@@ -162,6 +188,25 @@ TEST(Csv, RecordsAreThoseOfRfc4180) {
   EXPECT_EQ(records(""), Records{});
   EXPECT_NE(complaint([&] { records("a\n\"b\"c"); }).find("line 2"), std::string::npos);
   EXPECT_NE(complaint([&] { records("a\n\n\"b"); }).find("line 3"), std::string::npos);
+}
+
+TEST(Csv, ARecordThatCannotBeUsedIsABadRow) {
+  const fs::path folder = scratch("csv_rows");
+  std::ofstream(folder / "some.csv") << "text,image\none,\ntwo,,\n\"three\" x,\nfour,\n";
+  const auto dataset = open_dataset(folder / "some.csv");
+  ASSERT_EQ(dataset->size(), 4);
+  EXPECT_EQ(dataset->row(0).text, "one");
+  EXPECT_EQ(dataset->row(3).text, "four");
+  const std::string fields = complaint([&] { dataset->row(1); }), quote = complaint([&] { dataset->row(2); });
+  EXPECT_NE(fields.find("some.csv, line 3\n"), std::string::npos) << fields;
+  EXPECT_NE(fields.find("3, not 2"), std::string::npos) << fields;
+  EXPECT_NE(quote.find("some.csv, line 4\n"), std::string::npos) << quote;
+  EXPECT_NE(quote.find("behind a closing quote"), std::string::npos) << quote;
+
+  std::ofstream(folder / "none.csv") << "text,image\n1\n2\n3\n4\n5\n6,\n";
+  EXPECT_NE(complaint([&] { open_dataset(folder / "none.csv"); }).find("none.csv, line 2"), std::string::npos);
+  std::ofstream(folder / "lost.csv") << "text,image\none,\n\"two,\nthree,\n";
+  EXPECT_NE(complaint([&] { open_dataset(folder / "lost.csv"); }).find("never closed"), std::string::npos);
 }
 
 /// Rows that say their own number.
@@ -232,6 +277,18 @@ TEST(Weights, OrderIsAFunctionOfSeedAndEpoch) {
   EXPECT_EQ(epoch_of(*plain, 2), (std::vector<int64_t>{0, 1, 2, 3, 4, 5, 6, 7}));
 }
 
+TEST(Weights, ColumnsAreThoseOfTheData) {
+  const DatasetSpec spec{.packed_path = (kFolder / "plain.parquet").string(), .weight = 2.0, .max_samples = {}};
+  const auto names = [](const Dataset& dataset) {
+    std::vector<std::string> all;
+    for (const Column& column : columns_of(dataset)) all.push_back(column.name);
+    return all;
+  };
+  const std::vector<std::string> expected = names(*open_dataset(kFolder / "plain.parquet"));
+  EXPECT_FALSE(expected.empty());
+  EXPECT_EQ(names(*open_datasets(std::span(&spec, 1), "recipe.yaml", "datasets", 1)), expected);
+}
+
 TEST(Weights, TheSamplerTakesThemInEachEpoch) {
   const auto dataset = weighted({{6, 2.0}, {10, 0.5}}, 3);
   Sampler sampler(dataset->rows_per_epoch(), 3, 42, 4,
@@ -280,6 +337,30 @@ TEST(Hub, PartsOfADataSetAreFoundInTheCache) {
   const DatasetSpec outside{.packed_path = "org/name/../../../secret", .weight = {}, .max_samples = {}};
   EXPECT_NE(complaint([&] { open_datasets(std::span(&outside, 1), "recipe.yaml"); }).find("cannot find"), std::string::npos);
   ::unsetenv("HF_HUB_CACHE");
+}
+
+/// The hub's snapshots hold links to files that are named by their hashes.
+TEST(Hub, FilesOfASnapshotAreKnownByTheirOwnNames) {
+  const fs::path repository = scratch("hub_links") / "datasets--org--name", snapshots = repository / "snapshots";
+  fs::create_directories(repository / "blobs");
+  const auto link = [&](const fs::path& file, const std::string& blob, const std::string& text) {
+    std::ofstream(repository / "blobs" / blob) << "{\"text\": \"" << text << "\"}\n";
+    fs::create_directories((snapshots / file).parent_path());
+    fs::create_symlink(repository / "blobs" / blob, snapshots / file);
+  };
+  link("0123/data/test-00000-of-00001.jsonl", "0a", "test");
+  link("0123/data/train-00000-of-00002.jsonl", "2c", "first");
+  link("0123/data/train-00001-of-00002.jsonl", "1b", "second");
+  link("0123/data/validation-00000-of-00001.jsonl", "3d", "validation");
+  const auto dataset = open_dataset(snapshots / "0123");
+  ASSERT_EQ(dataset->size(), 2);
+  EXPECT_EQ(dataset->row(0).text, "first");
+  EXPECT_EQ(dataset->row(1).text, "second");
+  EXPECT_TRUE(dataset->place(1).ends_with("train-00001-of-00002.jsonl, line 1")) << dataset->place(1);
+
+  link("4567/ct/train.jsonl", "4e", "ct");
+  link("4567/mri/train.jsonl", "5f", "mri");
+  EXPECT_NE(complaint([&] { open_dataset(snapshots / "4567"); }).find("several configurations"), std::string::npos);
 }
 
 }  // namespace

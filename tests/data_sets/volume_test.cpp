@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <fstream>
 
 #include "base/error.h"
@@ -135,6 +136,45 @@ TEST_F(SeriesTest, WhatIsNoStackIsRefusedWithoutTheNameOfAPatient) {
   refused("0", "", "no stack");
   write("c", 3, "0\\0\\2", "3", "1\\0\\0\\0\\1\\0", "1.2.4");
   refused("0", "", "several DICOM series");
+}
+
+TEST_F(SeriesTest, LinksOutOfTheBaseAreRefused) {
+  write("a", 1, "0\\0\\0", "1");
+  const multimeditron::TemporaryFolder other;
+  fs::copy_file(folder_ / "a", other / "b");
+  fs::create_symlink(other / "b", folder_ / "b");
+  const auto load = [&](const fs::path& base) {
+    const LoaderSpec loader{.loader_type = "fs-volume", .base_path = base.string(), .scan = {.slice = "0"}};
+    return complaint([&] { decode({.type = "image", .path = folder_.lexically_relative(base).string()}, loader); });
+  };
+  EXPECT_NE(load(folder_).find("leaves its folder"), std::string::npos);
+  EXPECT_EQ(load(folder_.parent_path()), "no complaint");  // where the other folder lies, too
+}
+
+TEST_F(SeriesTest, HeadersAreReadAgainOnlyWhereAFileHasChanged) {
+  write("a", 1, "0\\0\\0", "1");
+  write("b", 2, "0\\0\\1", "2");
+  const VolumeOptions view{.slice = 1};
+  EXPECT_EQ(find_slice(folder_, view), folder_ / "b");
+  const auto written = fs::last_write_time(folder_ / "b");
+  const auto size = fs::file_size(folder_ / "b");
+  std::ofstream(folder_ / "b") << std::string(size, 'x');
+  fs::last_write_time(folder_ / "b", written);
+  EXPECT_EQ(find_slice(folder_, view), folder_ / "b");
+  fs::last_write_time(folder_ / "b", written + std::chrono::seconds(1));
+  EXPECT_NE(complaint([&] { find_slice(folder_, view); }).find("slice 1 of 1"), std::string::npos);
+  EXPECT_NE(complaint([&] { find_slice(folder_ / "gone", view); }).find("cannot open"), std::string::npos);
+}
+
+TEST(ImageLoader, OfWhatIsNoImageOnlyTheBeginningIsRead) {
+  const multimeditron::TemporaryFolder folder;
+  std::ofstream(folder / "a.png") << "no image";
+  fs::resize_file(folder / "a.png", uintmax_t{2} << 30);
+  const LoaderSpec loader{.loader_type = "fs-image", .base_path = folder.path().string()};
+  EXPECT_NE(complaint([&] {
+              load_attachment({.type = "image", .path = "a.png"}, {&loader, 1}, {});
+            }).find("unidentified"),
+            std::string::npos);
 }
 
 TEST(VolumeLoaders, AFolderIsForVolumesOnly) {

@@ -169,6 +169,8 @@ TEST(CheckCommand, MistakesEndWithCode2) {
       {{data.train(), "--max-bad-samples", "2"}, {"`--max-bad-samples` is out of range"}},
       {{data.train(), "--show-samples"}, {"`--show-samples` has no meaning without a page", "--html"}},
       {{data.train(), "--quiet", "--json"}, {"exclude each other"}},
+      {{data.train(), "--threads", "5000000000"}, {"`--threads` is out of range", "1 to 4096"}},
+      {{kRecipe, "--max-length", "100"}, {"`--max-length` has no meaning for recipes alone"}},
       {{data.train(), "--tokenizer", "no/such"}, {"no/such"}},
       {{data.train(), "--base-path", "no/such"}, {"no/such"}},
   };

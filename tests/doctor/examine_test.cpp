@@ -127,7 +127,7 @@ std::vector<Row> rows_with_faults() {
   rows.push_back(conversation({ask(kToken + "tiny"), answer}, {image(picture(103, 20, 90))}));                               // 19
   rows.push_back(conversation({ask(kToken + "long"), answer}, {image(picture(104, 400, 50))}));                              // 20
   rows.push_back(conversation({ask(kToken + "flat"), answer}, {image(flat_picture(0, 64, 64))}));                            // 21
-  rows.push_back(conversation({ask(kToken + "a volume"), answer}, {{.type = "volume", .bytes = "x", .path = {}}}));          // 22
+  rows.push_back(conversation({ask(kToken + "a volume"), answer}, {{.type = "a missing one", .bytes = "x", .path = {}}}));   // 22
   return rows;
 }
 
@@ -191,6 +191,13 @@ TEST(Examine, BadRowsAreThoseThatTrainingLeavesOut) {
   }
   EXPECT_EQ(report.tokens, tokens);
   EXPECT_EQ(report.learnt_tokens, learnt);
+}
+
+TEST(Examine, RolesOfOtherChatFormatsAreNotOdd) {
+  std::vector<Row> rows;
+  for (const char* role : {"developer", "tool", "function", "ipython"})
+    rows.push_back(conversation({{"user", "What is it?"}, {role, "A result."}, {"assistant", fmt::format("That of {}.", role)}}));
+  EXPECT_EQ(found(examine_rows(rows)), Found{});
 }
 
 TEST(Examine, TheSameWithoutATokenizerButForWhatNeedsOne) {
@@ -259,6 +266,31 @@ TEST(Examine, PairsNeedOneImageAndACaptionAndImagesAnImage) {
   EXPECT_EQ(found(examine_rows(rows, rules)), (Found{{"no_caption", {1, 4}}, {"num_images", {2, 3}}}));
   rules.use = RowUse::kImages;
   EXPECT_EQ(found(examine_rows(rows, rules)), (Found{{"no_image", {3}}}));
+}
+
+// One file that two loaders decode differently is judged by each; among the repeated images it is one.
+TEST(Examine, EachLoadersOptionsCountForItsOwnRows) {
+  RowRules strict = fixture().rules;
+  strict.loaders[0].max_pixels = 100;
+  for (const bool is_strict_first : {true, false}) {
+    std::vector<DataSetToExamine> sets;
+    sets.push_back(set_of({good(1)}, is_strict_first ? strict : fixture().rules));
+    sets.push_back(set_of({good(1)}, is_strict_first ? fixture().rules : strict));
+    const Examination examination = examine_sets(sets);
+    EXPECT_EQ(found(examination.data_sets[is_strict_first ? 0 : 1]), (Found{{"undecodable_image", {0}}}));
+    EXPECT_EQ(found(examination.data_sets[is_strict_first ? 1 : 0]), Found{});
+    ASSERT_EQ(examination.duplicates.images, 1);
+    EXPECT_EQ(examination.duplicates.most_shown[0].count, 2);
+    EXPECT_EQ(examination.duplicates.most_shown[0].first, (std::vector<RowPlace>{{0, 0}, {1, 0}}));
+  }
+}
+
+TEST(Examine, WordsOfARowDoNotDecideWhatIsWrongWithIt) {
+  const auto row = [](const char* type, const char* path) {
+    return conversation({{"user", kToken + "?"}, {"assistant", "An answer."}}, {{.type = type, .bytes = {}, .path = path}});
+  };
+  EXPECT_EQ(found(examine_rows({row("missing", "a.png"), row("image", "missing.png"), row("image", "../missing/loader.png")})),
+            (Found{{"no_loader", {0}}, {"missing_image", {1}}, {"undecodable_image", {2}}}));
 }
 
 TEST(Examine, ResultsDoNotDependOnThreads) {

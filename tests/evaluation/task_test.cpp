@@ -166,6 +166,19 @@ TEST_F(TaskTest, RowsWhoseImageCannotBeReadAreListedAndNotAsked) {
   require_usable(task);
 }
 
+TEST_F(TaskTest, AnImageFirstMetInARowThatIsLeftOutServesTheOthers) {
+  write_image("a.png", 1);
+  Task task = read_jsonl_task("t", write("t.jsonl",
+                                         "{\"image\": [\"a.png\", \"missing.png\"], \"question\": \"q\", \"answer\": \"a\"}\n"
+                                         "{\"image\": [\"missing.png\"], \"question\": \"q\", \"answer\": \"a\"}\n"
+                                         "{\"image\": \"a.png\", \"question\": \"q\", \"answer\": \"a\"}\n"));
+  check_images(task);
+  ASSERT_EQ(task.rows.size(), 1U);
+  EXPECT_EQ(task.rows[0].line, 3);
+  EXPECT_FALSE(task.rows[0].images[0].content.empty());
+  EXPECT_EQ(task.unusable.size(), 2U);
+}
+
 TEST_F(TaskTest, TooManyUnusableRowsEndTheEvaluation) {
   Task task{.name = "t", .file = "t.jsonl", .rows = std::vector<TaskRow>(1200), .unusable = std::vector<UnusableRow>(12)};
   require_usable(task);  // 12 of 1,212: under 1 %

@@ -8,8 +8,8 @@
 namespace multimeditron {
 namespace {
 
-Tokenizer tokenizer() {
-  return Tokenizer::load(std::filesystem::path(TEST_DATA) / "case_two/llm/qwen3");
+Tokenizer tokenizer(const char* name = "case_two/llm/qwen3") {
+  return Tokenizer::load(std::filesystem::path(TEST_DATA) / name);
 }
 
 bool is_utf8(const std::string& text) {
@@ -49,6 +49,28 @@ TEST(TextStream, ACharacterOfSeveralTokensComesWhole) {
     EXPECT_TRUE(text.starts_with(seen));
   }
   EXPECT_EQ(seen, text);
+}
+
+/// Where a token is a byte that the vocabulary lacks as a character, decoding shows a replacement character for each byte of a beginning.
+TEST(TextStream, CharactersOfFallenBackBytesComeWhole) {
+  const Tokenizer reader = tokenizer("text/mistral");
+  const auto ids = reader.encode("a \xe5\x8f\xb6\xc3\xa9 \xf0\x9f\xa9\xbb lung \xf0\x9f\xa9\xbb");
+  const std::string text = reader.decode(ids, true);
+  TextStream stream(reader);
+  std::string seen;
+  for (const int64_t id : ids) {
+    seen += stream.push(id);
+    EXPECT_TRUE(text.starts_with(seen)) << seen;
+  }
+  EXPECT_EQ(seen, text);
+  // Broken characters may cost whole ones before them; no piece is half a character.
+  const auto bytes = reader.encode("\xf0\x9f\xa9\xbb\xc3\xa9");
+  std::mt19937 random(6);
+  for (int round = 0; round < 100; ++round) {
+    TextStream broken(reader);
+    for (int i = 0; i < 20; ++i) EXPECT_TRUE(is_utf8(broken.push(bytes[random() % bytes.size()])));
+    EXPECT_TRUE(is_utf8(broken.finish()));
+  }
 }
 
 TEST(TextStream, TextThatCanOnlyStandIsNotHeldBack) {

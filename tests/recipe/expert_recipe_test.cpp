@@ -54,6 +54,11 @@ TEST(ExpertRecipe, MistakesInZeroShotAreNamed) {
   EXPECT_NE(expert_mistakes({"zero_shot_templates=[a photo]"}).find("write {} where the class's name belongs"), std::string::npos);
 }
 
+TEST(ExpertRecipe, WeightsOfDataSetsAreRefusedWithTheirKey) {
+  EXPECT_NE(expert_mistakes({"datasets.0.weight=2"}).find("train-expert takes every pair once an epoch"), std::string::npos);
+  EXPECT_EQ(expert_mistakes({"datasets.0.weight=1"}), "no mistake");
+}
+
 /// `check` names every part that this machine lacks.
 TEST(MissingParts, OfEveryKindOfRecipeAreNamed) {
   const TemporaryFolder folder;
@@ -66,6 +71,16 @@ TEST(MissingParts, OfEveryKindOfRecipeAreNamed) {
       "modalities=[{model_type: moe_meditron_clip, expert_clip_names: [a, b], gating_path: gate, image_processor: p, top_k_experts: 2}]";
   names(missing_parts(load_recipe(write(folder, "recipe.yaml", kSmall), std::vector<std::string>{mixture})),
         {"base_llm", "modalities.0.expert_clip_names.1", "modalities.0.image_processor", "modalities.0.gating_path"});
+}
+
+TEST(MissingParts, APatternIsMissingWhereItMatchesNothing) {
+  const TemporaryFolder folder;
+  write(folder, "there/train-0.parquet", "");
+  const auto missing =
+      missing_parts(load_recipe(write(folder, "recipe.yaml", kSmall),
+                                std::vector<std::string>{"datasets=[{packed_path: there/*.parquet}, {packed_path: lost/*.parquet}]"}));
+  EXPECT_TRUE(contains(missing, "datasets.1.packed_path: lost/*.parquet"));
+  EXPECT_FALSE(contains(missing, "datasets.0"));
 }
 
 }  // namespace

@@ -86,6 +86,19 @@ TEST_F(PreprocessRecipeTest, WhatCannotBeDoneIsToldAllAtOnce) {
     EXPECT_NE(merge.find(word), std::string::npos) << word << " in " << merge;
 }
 
+TEST_F(PreprocessRecipeTest, KeysThatChangeNothingAreToldOrRefused) {
+  EXPECT_NE(mistakes("source: a\noutput: b\nseed: 42\n").find("unknown key `seed`"), std::string::npos);
+  EXPECT_NE(mistakes("source: a\ndatasets: [{jsonl_path: b, tokenized_path: c}]\n").find("`source` beside `datasets`"), std::string::npos);
+  const auto notes = load("hydra: {}\nsource: {type: hf, kwargs: {path: a, num_proc: 4}}\noutput: b\n").notes;
+  ASSERT_EQ(notes.size(), 2u);
+  EXPECT_NE(notes[0].find("`hydra` is accepted, not used here"), std::string::npos) << notes[0];
+  EXPECT_NE(notes[1].find("`source.kwargs.num_proc` is accepted"), std::string::npos) << notes[1];
+  const PreprocessRecipe merge = load("base_llm: llm\nseed: 1\ndatasets: [{jsonl_path: a, tokenized_path: b}]\n");
+  ASSERT_EQ(merge.notes.size(), 1u);
+  EXPECT_NE(merge.notes[0].find("not used here: `base_llm`, `seed`"), std::string::npos) << merge.notes[0];
+  EXPECT_EQ(merge.jobs[0].source_key, "datasets.0.jsonl_path");
+}
+
 TEST(ParseSize, TakesUnitsOfBothKinds) {
   EXPECT_EQ(parse_size("500MB"), 500'000'000);
   EXPECT_EQ(parse_size("1.5 GiB"), 1610612736);

@@ -192,6 +192,7 @@ TEST(Recipe, LoaderKeysCountWhereTheyAreNotTheDefaults) {
   EXPECT_EQ(other.loaders.at(0).sixteen_bit, "clip");
   EXPECT_EQ(other.loaders.at(0).max_pixels, 1'000'000);
   EXPECT_TRUE(other.loaders.at(0).fast_decode);
+  EXPECT_NE(mistakes(with(", max_pixels: 1000000000000000000")).find("at most 1000000000"), std::string::npos);
   const std::string text = mistakes(with(", sixteen_bit: white, max_pixels: 0, fast_decode: 3"));
   for (const char* part : {"loaders.0.sixteen_bit", "one of: high_byte, clip", "loaders.0.max_pixels", "loaders.0.fast_decode"})
     EXPECT_NE(text.find(part), std::string::npos) << text;

@@ -310,6 +310,30 @@ TEST(Report, ImagesOutsideTheTasksFolderAndPipesAreMissing) {
   results["test"]["data_root"] = folder.path().string();
   write(folder / "evaluation/results.json", results.dump());
   EXPECT_EQ(images(), (std::vector<int>{0, 0, 0, -1, -1, -1, 1, 1}));
+  // A root that the task's file does not lie in, which `evaluate` passes over, takes nothing away.
+  results["test"]["data_root"] = (folder / "elsewhere").string();
+  write(folder / "evaluation/results.json", results.dump());
+  EXPECT_EQ(images(), (std::vector<int>{-1, -1, -1, -1, -1, -1, 0, 0}));
+}
+
+// "line 2": `evaluate` found the picture inside the table.
+TEST(Report, PicturesInsideATableAreNotMissing) {
+  const TemporaryFolder folder;
+  write_evaluation(folder / "evaluation", folder / "data");
+  Json results = read_json(folder / "evaluation/results.json");
+  results["test"]["data"] = (folder / "data/test.tsv").string();
+  write(folder / "evaluation/results.json", results.dump());
+  write(folder / "evaluation/predictions-test.jsonl", R"({"id": "1", "image": "line 2", "swapped_image": "line 3"})"
+                                                      "\n"
+                                                      R"({"id": "2", "image": "a.png", "swapped_image": "missing.png"})"
+                                                      "\n");
+  write(folder / "evaluation/attention-test.json", R"({"samples": [{"id": "1", "image": "line 2", "grid": [1, 1], "weights": [1]}]})");
+  const Json data = report_of({folder / "evaluation"});
+  const Json& task = data["evaluations"][0];
+  for (const char* key : {"image", "swapped_image"}) EXPECT_FALSE(task["samples"][0].contains(key)) << key;
+  EXPECT_EQ(task["samples"][1]["image"], 0);
+  EXPECT_EQ(task["samples"][1]["swapped_image"], -1);
+  EXPECT_FALSE(task["attention"][0].contains("image"));
 }
 
 TEST(Report, PipesInTheFoldersAreNotWaitedFor) {

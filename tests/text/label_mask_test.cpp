@@ -86,6 +86,17 @@ TEST(LabelMask, ATemplateThatTurnsOnTheContentIsReadFromItsPrefixes) {
   EXPECT_EQ(prompt.learnt(kTwoExchanges), (Texts{"one [3]<|im_end|>", "two [3]<|im_end|>"}));
 }
 
+TEST(LabelMask, ALastCharacterWhoseBytesLookLikeBlanksIsLearnt) {
+  // read from its prefixes, and closed by no token: what ends an answer is its last character that is no blank
+  const Prompt prompt = with_template("qwen3",
+                                      "{%- for m in messages %}{{- m.role }}{{- ' %d: '|format(m.content|length) }}{{- m.content + '\\n' }}"
+                                      "{%- endfor %}{%- if add_generation_prompt %}{{- 'assistant' }}{%- endif %}");
+  EXPECT_EQ(prompt.options.chat_format.end_tags, Texts{});
+  for (const auto& [text, learnt] : std::vector<std::pair<std::string, std::string>>{
+           {"voil\u00e0", " 5: voil\u00e0"}, {"\u6805", " 1: \u6805"}, {"\u00c5 \u00a0", " 3: \u00c5"}})
+    EXPECT_EQ(prompt.learnt({{"user", "1"}, {"assistant", text}}), Texts{learnt});
+}
+
 TEST(LabelMask, ATemplateThatHidesTheAnswersIsRefused) {
   // what stands where depends on the length of the whole conversation
   const Prompt hidden =

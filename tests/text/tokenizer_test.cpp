@@ -122,6 +122,18 @@ TEST(Tokenizer, TheChatTemplateMayStandInTheConfig) {
   EXPECT_TRUE(Tokenizer::load(folder.path()).has_chat_template());
 }
 
+TEST(Tokenizer, NamesInTheConfigThatAreNoTextsArePassedOver) {
+  TemporaryFolder folder;
+  copy_tokenizer(folder / "t");
+  std::filesystem::remove(folder / "t/chat_template.jinja");
+  write_file_atomic(folder / "t/tokenizer_config.json", R"({"tokenizer_class": null, "chat_template": [
+      {"name": null, "template": "no"}, {"name": "default", "template": "yes"}, {"name": 1, "template": "no"}]})");
+  const Tokenizer tokenizer = Tokenizer::load(folder / "t");
+  EXPECT_EQ(tokenizer.apply_chat_template(std::vector<Message>{{"user", "Hi"}}, true), "yes");
+  tokenizer.save(folder / "saved");
+  EXPECT_EQ(read_json(folder / "saved/tokenizer_config.json")["tokenizer_class"], "PreTrainedTokenizerFast");
+}
+
 TEST(Tokenizer, ReadsTokensThatOnlyTheConfigNames) {
   TemporaryFolder folder;
   copy_tokenizer(folder / "t");

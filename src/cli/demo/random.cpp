@@ -3,6 +3,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "base/hash.h"
+
 namespace multimeditron::demo {
 
 double Random::uniform() {
@@ -15,14 +17,7 @@ double Random::normal() {
 }
 
 uint64_t derive_seed(uint64_t seed, uint64_t stream, uint64_t index) {
-  uint64_t z = seed;
-  for (const uint64_t part : {stream, index}) {
-    z += 0x9e3779b97f4a7c15 * (part + 1);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    z ^= z >> 31;
-  }
-  return z;
+  return mix_seed(mix_seed(seed, stream), index);
 }
 
 }  // namespace multimeditron::demo

@@ -44,7 +44,7 @@ function table(caption, columns, rows) {
 const text = (name) => ({name}), number = (name) => ({name, number: true});
 
 function drawMistakes() {
-  const all = recipes.flatMap((recipe) => (recipe.errors || []).map((error) => ({recipe: recipe.recipe, ...error}))).concat(data.errors_of_data || []);
+  const all = data.errors || [];
   if (!all.length) return;
   section("mistakes", "Mistakes", all.map((error) => el("div", {class: "mistake"}, el("h3", null, error.message),
     el("p", {class: "note"}, error.where ? [error.where, el("br")] : null, error.found ? ["found: ", error.found, el("br")] : null, error.fix ? ["to mend: ", error.fix] : null))));
@@ -165,11 +165,12 @@ function drawContamination() {
       count(found.rows_by_both), " both with the same row."]),
     el("p", {class: "note"}, "Images: the same bytes, or perceptual hashes (64 bits of a cosine transform) at most 7 bits apart and a correlation of at least 0.99. Texts: half of a test row's runs of eight words occur in one training row; ",
       count(found.comparable_texts), " of the test's texts have such runs."));
+  const beside = (pair, shown) => shown && pair.test_image !== undefined ? {turns: shown.turns} : shown;  // the picture stands there already
   if (found.images.length) {
     node.append(el("h3", null, "Images", el("small", null, " " + count(found.exact_images) + " the same, " + count(found.near_images) + " nearly")),
       el("div", {class: "pairs"}, found.images.map((pair) => el("figure", {class: "pair"},
         pair.test_image !== undefined ? el("div", {class: "two"}, picture(pair.test_image, "test"), picture(pair.train_image, "training")) : null,
-        el("figcaption", null, pair.exact ? "the same file" : pair.distance + " bits apart, correlation " + pair.correlation.toFixed(3), el("br"), el("span", {class: "note"}, pair.test.place, " · ", pair.train.place), sample(pair.sample))))));
+        el("figcaption", null, pair.exact ? "the same file" : pair.distance + " bits apart, correlation " + pair.correlation.toFixed(3), el("br"), el("span", {class: "note"}, pair.test.place, " · ", pair.train.place), sample(beside(pair, pair.test_sample)), sample(beside(pair, pair.train_sample)))))));
   }
   if (found.texts.length) {
     node.append(el("h3", null, "Texts"), table("", [text("test row"), text("training row"), number("shared"), text("")],
