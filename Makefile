@@ -24,7 +24,7 @@ build: configure  ## build the program, the tests and the benchmarks into build/
 	@echo "== build: $(JOBS) jobs"
 	@cmake --build build -- -j$(JOBS)
 
-demo: configure  ## build the program, train a small model that sees on phantom images, examine it (four minutes on 2 cores)
+demo: configure  ## build the program, train a small model that sees on phantom images, examine it (four to six minutes on 2 cores)
 	@echo "== build: the program, $(JOBS) jobs"
 	@cmake --build build --target multimeditron multimeditron_engine -- -j$(JOBS)
 	@echo "== demo: build/multimeditron demo --output $(OUTPUT) --seed $(SEED)"

@@ -166,17 +166,23 @@ fn split_digits(text: &str, individual: bool, sink: &mut Sink) -> Result<(), Str
         }
         was_digit = Some(is_digit);
     }
-    if start < text.len() { sink(&text[start..]) } else { Ok(()) }
+    if start < text.len() {
+        sink(&text[start..])
+    } else {
+        Ok(())
+    }
 }
 
 impl Step {
     fn of(pre_tokenizer: &PreTokenizerWrapper) -> Option<Self> {
         match pre_tokenizer {
             PreTokenizerWrapper::Digits(digits) => Some(Step::Digits { individual: digits.individual_digits }),
-            PreTokenizerWrapper::Split(split) if split.behavior == SplitDelimiterBehavior::Isolated && !split.invert => match &split.pattern {
-                SplitPattern::Regex(pattern) => Pattern::new(pattern).map(Step::Pattern),
-                SplitPattern::String(_) => None,
-            },
+            PreTokenizerWrapper::Split(split) if split.behavior == SplitDelimiterBehavior::Isolated && !split.invert => {
+                match &split.pattern {
+                    SplitPattern::Regex(pattern) => Pattern::new(pattern).map(Step::Pattern),
+                    SplitPattern::String(_) => None,
+                }
+            }
             _ => None,
         }
     }
@@ -216,7 +222,11 @@ impl Pattern {
             sink(&text[found.start()..end])?;
             at = end;
         }
-        if at < text.len() { sink(&text[at..]) } else { Ok(()) }
+        if at < text.len() {
+            sink(&text[at..])
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -267,7 +277,8 @@ mod tests {
     use serde_json::{json, Value as Json};
 
     const QWEN: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-    const LLAMA: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+    const LLAMA: &str =
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
     const TEKKEN: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
     fn tokenizer(pre_tokenizers: Json) -> Tokenizer {
@@ -297,6 +308,7 @@ mod tests {
             json!([{"type": "Digits", "individual_digits": false}, byte_level(true)]),
             json!([split(r"\p{L}+"), byte_level(false)]),
         ];
+        #[rustfmt::skip]
         let bits = [
             " ", "  ", "\t", "\n", "\r\n", "\u{a0}", "\u{2003}", "\u{3000}", "\u{85}", "a", "lung", "The", "'s", "'LL", "'", "1", "23", "٣", "½", "é", "e\u{301}",
             "\u{301}", "ß", "µ", "ǅ", "肺", "رئة", "👩‍⚕️", ".", ",,", "/", "<|im_end|>", "<|im_", "\u{0}", "ſ", "\u{200b}", "\u{1680}",

@@ -89,10 +89,13 @@ std::filesystem::path path_below(const std::filesystem::path& base, const std::s
       (!blobs.empty() && is_below(target, blobs) && is_below((whole_base / path).lexically_normal(), whole_base))) {
     return whole_base / path;
   }
-  throw UserError("an image's path leaves its folder",
-                  {.where = path,
-                   .found = fmt::format("not below {}", whole_base.string()),
-                   .fix = "set the loader's `base_path` to the folder that holds all images, and keep paths relative to it"});
+  const bool is_by_link = is_below((whole_base / path).lexically_normal(), whole_base);
+  throw UserError(
+      "an image's path leaves its folder",
+      {.where = path,
+       .found = fmt::format("not below {}{}", whole_base.string(),
+                            is_by_link ? ", a link leads out of it: name a folder above both, or copy the file" : ""),
+       .fix = "set the loader's `base_path` to a folder above the images and all that links lead to, or copy the images below it"});
 }
 
 void throw_file_error(const char* action, const std::filesystem::path& file, int error) {

@@ -110,6 +110,7 @@ struct EvaluateCommand {
   std::optional<int64_t> limit;  ///< only the first rows of each task
   int64_t attention = 6;         ///< samples whose attention is written
   int64_t seed = 0;              ///< of swapped images, shown samples and resampling
+  ScanView scan;                 ///< of images that are scans
   bool baselines = true;
   std::optional<TokenizerType> tokenizer_type;
   GenerateCommand::Dtype dtype = GenerateCommand::Dtype::kAuto;

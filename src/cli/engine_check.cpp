@@ -15,7 +15,8 @@
 #include "cli/engine_terminal.h"
 #include "data/image_loader.h"
 #include "doctor/page.h"
-#include "doctor/questions.h"
+#include "evaluation/questions.h"
+#include "models/model_folder.h"
 #include "models/multimodal/pretrained.h"
 #include "tracking/progress.h"
 #include "training/expert_trainer.h"
@@ -206,8 +207,7 @@ class Check {
     RowRules& rules = *given_rules_;
     if (!command_.tokenizer.empty()) {
       guarded([&] {
-        use_tokenizer(resolve_hub_path(command_.tokenizer, {}, HubKind::kModel, "--tokenizer"), command_.tokenizer_type,
-                      command_.label_mask, rules);
+        use_tokenizer(find_model_folder(command_.tokenizer, {}, "--tokenizer"), command_.tokenizer_type, command_.label_mask, rules);
       });
     }
     if (command_.max_sequence_length) rules.prompt.max_sequence_length = command_.max_sequence_length;
@@ -228,7 +228,16 @@ class Check {
                            .max_length = command_.max_length.value_or(0),
                            .seed = 0,
                            .max_bad_samples = command_.max_bad_samples};
-      set.dataset = is_question_file(path) ? open_questions(path, set.rules.prompt.attachment_token) : open_dataset(path);
+      if (command_.max_length) set.rules.pack_length = command_.max_length;
+      if (is_test) set.rules.pack_length.reset();
+      if (is_question_file(path)) {
+        // As `evaluate` reads them: images relative to the file, shown by the defaults.
+        set.rules.loaders.clear();
+        set.rules.has_loaders = false;
+        set.dataset = open_questions(path, set.rules.prompt.attachment_token);
+      } else {
+        set.dataset = open_dataset(path);
+      }
       sets_.push_back(std::move(set));
     });
   }

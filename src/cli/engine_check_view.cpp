@@ -50,7 +50,7 @@ void add_findings(const DataSetReport& report, uint32_t number, const NameOfPlac
     if (tally.rows == 0) continue;
     const FindingInfo& about = info(static_cast<Finding>(i));
     rows.emplace_back(about.is_bad ? "bad" : "doubtful",
-                      fmt::format("{} {}{}", counted(tally.rows, "row"), about.title, places(tally, number, name_of)));
+                      fmt::format("{} {}{}\nfix: {}", counted(tally.rows, "row"), about.title, places(tally, number, name_of), about.fix));
   }
 }
 

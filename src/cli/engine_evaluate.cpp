@@ -11,6 +11,7 @@
 #include "checkpoint/folder.h"
 #include "cli/engine.h"
 #include "cli/engine_model.h"
+#include "data/image_loader.h"
 #include "evaluation/answering.h"
 #include "evaluation/attention.h"
 #include "evaluation/summary.h"
@@ -73,7 +74,7 @@ Json attention_samples(const Pretrained& pretrained, const Task& task, std::span
                        const EvaluateCommand& command) {
   Json samples = Json::array();
   for (const size_t row : rows_to_show(task.rows, command.attention, static_cast<uint64_t>(command.seed)))
-    samples.push_back(to_json(attention_on_image(pretrained, task.rows[row]), task.rows[row], answers[row].answer));
+    samples.push_back(to_json(attention_on_image(pretrained, task.rows[row], task.view), task.rows[row], answers[row].answer));
   return {{"samples", samples}};
 }
 
@@ -110,7 +111,8 @@ Json evaluate_task(const Pretrained& pretrained, const fs::path& checkpoint, Tas
   entry["settings"] = {{"max_new_tokens", command.max_new_tokens},
                        {"dtype", pretrained.model->dtype() == at::kFloat ? "float32" : "bfloat16"},
                        {"seed", command.seed},
-                       {"limit", command.limit ? Json(*command.limit) : Json()}};
+                       {"limit", command.limit ? Json(*command.limit) : Json()},
+                       {"window", command.scan.window}};
   write_file_atomic(output / fmt::format("predictions-{}.jsonl", task.name), predictions_jsonl(task, answering.rows));
   fs::remove(output / attention_name(task.name));  // of an earlier evaluation
   shown += score_table(task, summary, colour_on_stdout()) + "\n";
@@ -123,6 +125,7 @@ std::vector<Task> read_tasks(const EvaluateCommand& command, Progress& progress)
   for (const EvaluateCommand::Source& source : command.tasks)
     tasks.push_back(read_task(source.name, source.file, command.data_root, command.limit));
   for (Task& task : tasks) {
+    task.view = volume_options(command.scan);
     check_images(task,
                  [&](int64_t done, int64_t total) { progress.count({.what = task.name + ": images", .done = done, .total = total}); });
     require_usable(task);

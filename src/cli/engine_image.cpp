@@ -41,7 +41,9 @@ RgbImage read_image(const std::filesystem::path& path, const ScanView& scan) {
   const MappedFile mapped(file);
   try {
     RgbImage image = decode_image(mapped.bytes(), {.volume = volume});
-    if (image.is_from_sixteen_bit_grey) note(fmt::format("{}: 16-bit grey images are used by their high byte", file.string()));
+    if (image.is_from_sixteen_bit_grey)
+      note(fmt::format("{}: 16-bit grey images are used by their high byte; `--window minmax` or `percentile` shows all of their range",
+                       file.string()));
     return image;
   } catch (const UserError& error) {
     throw error.at(file.string());

@@ -18,6 +18,7 @@
 #include "cli/engine_image.h"
 #include "cli/engine_inspect_html.h"
 #include "cli/engine_inspect_view.h"
+#include "models/model_folder.h"
 #include "models/multimodal/pretrained.h"
 #include "tracking/progress.h"
 #include "training/trainer.h"
@@ -358,7 +359,7 @@ class SampleInspector {
 };
 
 int inspect_image(const InspectImage& what, bool json, const fs::path& dump) {
-  const ImageProcessor processor = ImageProcessor::load(resolve_hub_path(what.processor, {}, HubKind::kModel, "--processor"));
+  const ImageProcessor processor = ImageProcessor::load(find_model_folder(what.processor, {}, "--processor"));
   const RgbImage image = read_image(what.image, what.scan);
   const std::vector<float> pixel_values = processor(image);
   if (json) {
@@ -402,7 +403,7 @@ std::vector<Message> read_messages(const std::string& line) {
 
 int inspect_conversations(const InspectConversations& what, const InspectCommand& command) {
   const bool json = command.json;
-  Tokenizer tokenizer = Tokenizer::load(resolve_hub_path(what.tokenizer, {}, HubKind::kModel, "--tokenizer"));
+  Tokenizer tokenizer = Tokenizer::load(find_model_folder(what.tokenizer, {}, "--tokenizer"));
   PromptOptions options;
   options.label_mask = what.label_mask;
   options.attachment_token = what.attachment_token;

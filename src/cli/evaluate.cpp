@@ -51,7 +51,7 @@ std::vector<Source> read_data(const std::vector<std::string>& data) {
   for (const std::string& each : data) {
     const size_t equals = each.find('=');
     if (equals == std::string::npos || equals == 0 || equals + 1 == each.size())
-      throw UserError("`--data` takes a name and a file", {.found = fmt::format("`{}`", each), .fix = "--data NAME=FILE.jsonl"});
+      throw UserError("`--data` takes a name and a file", {.found = fmt::format("`{}`", each), .fix = "--data NAME=FILE"});
     sources.push_back({each.substr(0, equals), each.substr(equals + 1)});
   }
   return sources;
@@ -71,7 +71,7 @@ Source find_task(const std::string& word, const std::vector<Source>& data, const
   throw UserError(
       fmt::format("unknown task `{}`", word),
       {.found = where + (names.empty() ? "no `--data` names it" : fmt::format("`--data` names {}", fmt::join(names, ", "))),
-       .fix = near ? fmt::format("did you mean `{}`?", *near) : fmt::format("say where its questions are: --data {}=FILE.jsonl", word)});
+       .fix = near ? fmt::format("did you mean `{}`?", *near) : fmt::format("say where its questions are: --data {}=FILE", word)});
 }
 
 /// Names become parts of file names.
@@ -81,7 +81,7 @@ void check_name(const std::string& name) {
   };
   if (std::all_of(name.begin(), name.end(), is_fine)) return;
   throw UserError("a task's name becomes part of a file's name",
-                  {.found = fmt::format("`{}`", name), .fix = "use letters, digits, `_`, `-`, `.`: --data NAME=FILE.jsonl names it"});
+                  {.found = fmt::format("`{}`", name), .fix = "use letters, digits, `_`, `-`, `.`: --data NAME=FILE names it"});
 }
 
 std::vector<Source> find_tasks(const Options& options) {
@@ -96,7 +96,7 @@ std::vector<Source> find_tasks(const Options& options) {
     for (size_t k = 0; k < i; ++k)
       if (tasks[k].name == tasks[i].name)
         throw UserError("two tasks have the same name", {.found = fmt::format("{} and {}", tasks[k].file.string(), tasks[i].file.string()),
-                                                         .fix = "name one of them: --data NAME=FILE.jsonl"});
+                                                         .fix = "name one of them: --data NAME=FILE"});
     if (!is_file(tasks[i].file))
       throw UserError(fmt::format("the file of the task `{}` is missing", tasks[i].name),
                       {.where = tasks[i].file.string(), .found = "no such file", .fix = "check the path"});
@@ -123,6 +123,7 @@ int evaluate(const CLI::App& app, const Options& options) {
     require_range(options.limit >= 1, "--limit", fmt::format("{}", options.limit), "1 or more");
     command.limit = options.limit;
   }
+  check_scan_options(command.scan);
   command.batch_size = read_batch_size(options.batch_size);
   require_choice("--dtype", options.dtype, std::vector<std::string>{"auto", "bf16", "fp32"});
   if (options.dtype == "bf16") command.dtype = GenerateCommand::Dtype::kBf16;
@@ -170,6 +171,7 @@ void add_evaluate(CLI::App& app, Action& action) {
   evaluate_app->add_option("--dtype", options->dtype, "Precision (default auto: the checkpoint's)")->type_name("auto|bf16|fp32");
   evaluate_app->add_flag("--quiet", options->quiet, "Print results and errors only");
   evaluate_app->add_flag("--json", options->json, "Print the results as one JSON object");
+  add_scan_options(*evaluate_app, command.scan, "Scans");
   evaluate_app->callback(
       [options, evaluate_app, &action] { action = [options, evaluate_app] { return evaluate(*evaluate_app, *options); }; });
 }

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "data/arrow_values.h"
+#include "data/formats.h"
 #include "data/utf8.h"
 
 namespace multimeditron {
@@ -225,10 +226,12 @@ void check_row_schema(const arrow::Schema& schema, const std::string& file) {
   }
   std::string found;
   for (const auto& field : schema.fields()) found += (found.empty() ? "" : ", ") + field->name() + ": " + field->type()->ToString();
+  const int turns = schema.GetFieldIndex("conversations");
+  const bool is_of_sharegpt = turns >= 0 && record_field(*schema.field(turns)->type(), "from") != nullptr;
   throw UserError("the data set's columns are not those of training samples",
                   {.where = file,
                    .found = fmt::format("{}\n  expected: {}", found.empty() ? "no columns" : found, kExpected),
-                   .fix = "rename or convert the columns"});
+                   .fix = is_of_sharegpt || has("messages") ? kConvertRows : "rename or convert the columns"});
 }
 
 std::vector<Column> columns_of(const arrow::Schema& schema) {

@@ -34,6 +34,7 @@ auto in_file(const std::string& file, Body body) {
 struct CsvFile {
   explicit CsvFile(const std::filesystem::path& path) : mapped(path), separator(csv_separator(path.filename().string())) {
     in_file(path.string(), [&] {
+      refuse_utf16(text_of(mapped));
       CsvReader reader(text_of(mapped), separator);
       if (!reader.next(header)) throw UserError("an empty CSV file", {.fix = "begin it with a line of column names"});
       if (std::none_of(header.begin(), header.end(), [](const std::string& name) { return is_json_row_key(name); })) {

@@ -194,6 +194,11 @@ fs::path folder_of(const fs::path& file) {
 }
 
 std::unique_ptr<Dataset> open_pattern(const std::vector<fs::path>& files) {
+  for (const fs::path& file : files) {
+    if (!fs::is_directory(file)) continue;
+    throw UserError("a pattern stands for files, not for folders",
+                    {.where = file.string(), .found = "a folder", .fix = "name each folder by itself, or match the files in them"});
+  }
   const Format format = format_of_file(files.front());
   for (const fs::path& file : files) {
     if (format_of_file(file) != format) {

@@ -35,6 +35,9 @@ std::unique_ptr<Dataset> open_image_folder(std::vector<std::filesystem::path> fi
 /// By the end of its name, in either case.
 bool is_image_name(const std::filesystem::path& file);
 
+/// What to do with conversations of {from, value} (ShareGPT, LLaVA) and with `messages` (OpenAI).
+inline constexpr const char* kConvertRows = "convert the rows as docs/data.md shows (Rows of other programs)";
+
 /// Throws UserError unless `file` is an ordinary file: a pipe or a device would block or never end.
 void require_regular_file(const std::filesystem::path& file);
 

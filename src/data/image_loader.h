@@ -17,12 +17,12 @@ std::string load_attachment(const Attachment& attachment, std::span<const Loader
 /// How the loader of attachments of `type` wants its images decoded. `processor` is what they go into, for `fast_decode`; null: not known.
 DecodeOptions decode_options(const std::string& type, std::span<const LoaderSpec> loaders, const ImageProcessor* processor);
 
-/// The image in `bytes`, which load_attachment() gave for an attachment of `type`, decoded as its loader wants it. `folder`: that of the
-/// data set, which a note on 16-bit grey names.
-RgbImage decode_attachment(const std::string& bytes, const std::string& type, std::span<const LoaderSpec> loaders,
-                           const std::filesystem::path& folder, const ImageProcessor* processor);
+/// The image in `bytes`, which load_attachment() gave for an attachment of `type`, decoded as its loader wants it. `dataset`, `index`: the
+/// row, of whose data set a note on 16-bit grey tells.
+RgbImage decode_attachment(const std::string& bytes, const std::string& type, std::span<const LoaderSpec> loaders, const Dataset& dataset,
+                           int64_t index, const ImageProcessor* processor);
 
-/// What read_image_file says of a missing file.
+/// What load_attachment and read_image_file say of a missing file; where it was looked for stands in `found`.
 inline constexpr const char* kImageIsMissing = "an image file is missing";
 
 /// The file `path` below `folder`. Throws UserError for a missing file, for a path that leaves the folder (`..`, absolute, through a link),

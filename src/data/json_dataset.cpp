@@ -14,6 +14,7 @@
 #include "data/formats.h"
 #include "data/json_rows.h"
 #include "data/row_index.h"
+#include "data/utf8.h"
 
 namespace multimeditron {
 namespace {
@@ -125,6 +126,11 @@ class JsonDataset : public Dataset, public HasColumns {
     files_.reserve(paths.size());
     for (const std::filesystem::path& path : paths) {
       std::string_view text = files_.emplace_back(path).text();
+      try {
+        refuse_utf16(text);
+      } catch (const UserError& error) {
+        throw error.at(path.string());
+      }
       if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
       const size_t first = text.find_first_not_of(kBlanks);
       const bool is_array = first != std::string_view::npos && text[first] == '[';
@@ -147,7 +153,7 @@ class JsonDataset : public Dataset, public HasColumns {
       const Json row = Json::parse(rows_[i], nullptr, /*allow_exceptions=*/false);
       if (!row.is_object()) continue;
       for (const auto& [key, value] : row.items()) {
-        const bool is_known = std::any_of(columns.begin(), columns.end(), [&](const Column& each) { return each.name == key; });
+        const bool is_known = std::any_of(columns.begin(), columns.end(), [&name = key](const Column& each) { return each.name == name; });
         if (!is_known && !value.is_null()) columns.push_back({key, value.type_name(), is_json_row_key(key)});
       }
     }

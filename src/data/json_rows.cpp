@@ -6,6 +6,7 @@
 #include <array>
 
 #include "base/error.h"
+#include "data/formats.h"
 
 namespace multimeditron {
 namespace {
@@ -15,10 +16,9 @@ const char* const kExpected =
 
 constexpr std::array kKeys = {"conversations", "text", "modalities", "image", "images"};
 
-UserError wrong(const std::string& where, const std::string& found) {
-  return UserError(
-      "a JSON row is not a training sample",
-      {.where = where, .found = fmt::format("{}\n  expected: {}", found, kExpected), .fix = "convert the row, or leave it out"});
+UserError wrong(const std::string& where, const std::string& found, const char* fix = "convert the row, or leave it out") {
+  return UserError("a JSON row is not a training sample",
+                   {.where = where, .found = fmt::format("{}\n  expected: {}", found, kExpected), .fix = fix});
 }
 
 /// The value of `key`, or nothing where it is absent or null.
@@ -100,6 +100,7 @@ Json parse_row_object(std::string_view text) {
   for (const auto& [key, value] : json.items()) {
     if (keys.size() < kMostKeys * 20) keys += (keys.empty() ? "" : ", ") + key;
   }
+  if (json.contains("messages")) throw wrong("", fmt::format("the keys {}, where `messages` are OpenAI's", keys), kConvertRows);
   throw wrong("", keys.empty() ? "no keys" : "the keys " + keys);
 }
 
@@ -110,6 +111,10 @@ Row row_of_json(const Json& json) {
     for (const Json& turn : *turns) {
       const std::string where = fmt::format("conversations, turn {}", row.conversations.size() + 1);
       auto role = read_string(turn, "role", where), content = read_string(turn, "content", where);
+      if (turn.contains("from") && turn.contains("value")) {
+        throw wrong(where, "a turn of `from` and `value`, as ShareGPT has them: docs/data.md converts it (Rows of other programs)",
+                    kConvertRows);
+      }
       if (!role || !content) throw wrong(where, "a turn without a role or a content");
       row.conversations.push_back({std::move(*role), std::move(*content)});
     }

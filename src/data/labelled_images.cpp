@@ -49,12 +49,11 @@ Sample LabelledImages::build(int64_t number) const {
   try {
     if (row.modalities.empty())
       throw UserError("the row has no image", {.found = "nothing in `modalities`", .fix = "leave out rows without an image"});
-    const std::filesystem::path folder = at.dataset->folder(at.row);
-    const std::string bytes = load_attachment(row.modalities[0], options_.loaders, folder);
+    const std::string bytes = load_attachment(row.modalities[0], options_.loaders, at.dataset->folder(at.row));
     const bool is_augmented = number >= size();
     // An augmentation may enlarge a small part, so it takes the whole image.
     const ImageProcessor* processor = options_.processor && !is_augmented ? &*options_.processor : nullptr;
-    const RgbImage image = decode_attachment(bytes, row.modalities[0].type, options_.loaders, folder, processor);
+    const RgbImage image = decode_attachment(bytes, row.modalities[0].type, options_.loaders, *at.dataset, at.row, processor);
     Sample sample{.index = number, .text = {}, .images = {}};
     if (processor != nullptr) {
       sample.images.push_back({image.width, image.height, 0, (*processor)(image)});

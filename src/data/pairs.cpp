@@ -56,9 +56,8 @@ Sample PairBuilder::build(int64_t index) const {
       throw UserError("a pair has no caption", {.fix = "give the row a `text`, or a conversation with an answer"});
     Sample sample{.index = index, .text = {}, .images = {}};
     sample.text.input_ids = caption_ids(tokenizer_, text, rule_);
-    const std::filesystem::path folder = dataset_.folder(index);
-    const std::string bytes = load_attachment(row.modalities[0], loaders_, folder);
-    const RgbImage image = decode_attachment(bytes, row.modalities[0].type, loaders_, folder, &processor_);
+    const std::string bytes = load_attachment(row.modalities[0], loaders_, dataset_.folder(index));
+    const RgbImage image = decode_attachment(bytes, row.modalities[0].type, loaders_, dataset_, index, &processor_);
     sample.images.push_back({image.width, image.height, 0, processor_(image)});
     return sample;
   } catch (const UserError& error) {

@@ -81,7 +81,7 @@ std::string SampleBuilder::load_image(const Row& row, size_t item, int64_t index
 }
 
 RgbImage SampleBuilder::decode(const std::string& bytes, const std::string& type, int64_t index) const {
-  return decode_attachment(bytes, type, loaders_, dataset_.folder(index), processor_ ? &*processor_ : nullptr);
+  return decode_attachment(bytes, type, loaders_, dataset_, index, processor_ ? &*processor_ : nullptr);
 }
 
 Sample SampleBuilder::build(int64_t index) const {

@@ -18,7 +18,8 @@ constexpr std::array<FindingInfo, kNumFindings> kInfo = {{
     {"too_long_for_pack", "that are longer than a pack", true, "raise `max_length`, or set `truncation: true`"},
     {"placeholders", "whose attachment tokens and images differ in number", true, "put one attachment token into the text for each image"},
     {"no_loader", "with an attachment that no loader takes", true, "add an entry to `loaders`"},
-    {"missing_image", "whose image file is missing", true, "copy it there, or correct the loader's `base_path`"},
+    {"missing_image", "whose image file is missing", true,
+     "copy it there, or name the folder of the paths: `base_path` of an `fs-image` loader, or `--base-path`"},
     {"undecodable_image", "whose image cannot be decoded", true, "copy or convert the image, or leave the row out"},
     {"no_image", "without an image", true, "leave them out"},
     {"num_images", "without exactly one image", true, "give each row one image and its caption"},
@@ -30,13 +31,19 @@ constexpr std::array<FindingInfo, kNumFindings> kInfo = {{
     {"truncated", "that lose something to truncation", false, "raise `max_sequence_length`"},
     {"tiny_image", "with an image of less than 32 pixels on a side", false, "look whether it is a thumbnail by mistake"},
     {"long_image", "with an image more than four times as long as wide", false, "cut it into parts: the encoder sees a square of it"},
-    {"flat_image", "with an image of a single tone", false, "look whether it is an export that failed"},
+    {"flat_image", "with an image of a single tone", false,
+     "look whether it is an export that failed; of 16-bit grey, `window: minmax` or `percentile` shows all of its range"},
 }};
 
 }  // namespace
 
 const FindingInfo& info(Finding finding) {
   return kInfo[static_cast<size_t>(finding)];
+}
+
+std::string reason_of(const UserError& error) {
+  const std::string& found = error.details().found;
+  return error.message() + (found.empty() ? "" : ": ") + found.substr(0, found.find('\n'));
 }
 
 void FindingTally::add(int64_t row, std::string detail) {

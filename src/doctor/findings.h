@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
+
 namespace multimeditron {
 
 /// What may be wrong with a row. The bad ones are those that training leaves out; with the others it trains, and should perhaps not.
@@ -44,6 +46,9 @@ struct FindingInfo {
   const char* fix;
 };
 const FindingInfo& info(Finding finding);
+
+/// Message and first line of what was found, of an error that holds no text of a row.
+std::string reason_of(const UserError& error);
 
 /// How often a finding occurs, and where first.
 struct FindingTally {

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "image/codec.h"
 
 namespace multimeditron {
 
@@ -16,10 +17,10 @@ namespace {
 uint64_t hash_of(const DecodeOptions& options) {
   const VolumeOptions& scan = options.volume;
   const Window window = scan.window.value_or(Window{0, 0});
-  return content_hash(fmt::format("{} {} {} {} {} {} {} {} {} {} {} {}", options.max_pixels, static_cast<int>(options.sixteen_bit),
+  return content_hash(fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {}", options.max_pixels, static_cast<int>(options.sixteen_bit),
                                   options.enough_width, options.enough_height, scan.window.has_value(), window.centre, window.width,
                                   static_cast<int>(scan.shading), scan.frame, scan.plane ? static_cast<int>(*scan.plane) : -1,
-                                  scan.slice ? std::to_string(*scan.slice) : "middle", scan.volume));
+                                  scan.slice ? std::to_string(*scan.slice) : "middle", scan.volume, scan.is_in_hounsfield));
 }
 
 }  // namespace
@@ -40,7 +41,7 @@ const char* image_format(std::string_view bytes) {
   if (has(4, "ftyp"sv)) return "HEIF";
   if (has(128, "DICM"sv)) return "DICOM";
   if (has(344, "n+1\0"sv) || has(344, "ni1\0"sv) || has(4, "n+2\0"sv)) return "NIfTI";
-  if (has(0, "\x1f\x8b"sv)) return "gzip";
+  if (has(0, "\x1f\x8b"sv)) return is_nifti(std::as_bytes(std::span(bytes))) ? "NIfTI" : "gzip";
   return "unknown";
 }
 
@@ -81,7 +82,7 @@ const ImageBook::Image& ImageBook::look(std::string_view bytes, RowPlace place, 
       if (on_new_) on_new_(*image, small);
       if (keeps_miniatures_) image->miniature = std::make_unique<Miniature>(small);
     } catch (const UserError& error) {
-      facts.problem = error.message();
+      facts.problem = reason_of(error);
     }
   });
   return *image;

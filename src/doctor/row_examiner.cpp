@@ -49,6 +49,14 @@ int64_t characters(std::string_view text) {
   return std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; });
 }
 
+/// Why the row at `place` cannot be read, with where in it.
+std::string reason_of(const UserError& error, const std::string& place) {
+  std::string_view where = error.details().where;
+  if (where.starts_with(place)) where.remove_prefix(place.size());
+  if (where.starts_with(", ")) where.remove_prefix(2);
+  return reason_of(error) + (where.empty() ? "" : fmt::format(" ({})", where));
+}
+
 EncodedText encode_row(const Tokenizer& tokenizer, const Row& row, const PromptOptions& prompt) {
   return row.text ? encode_text(tokenizer, *row.text, prompt) : encode_conversation(tokenizer, row.conversations, prompt);
 }
@@ -70,7 +78,7 @@ RowFacts RowExaminer::examine(int64_t index) const {
   try {
     row = dataset_.row(index);
   } catch (const UserError& error) {
-    tell(facts, Finding::kUnreadableRow, error.message());
+    tell(facts, Finding::kUnreadableRow, reason_of(error, dataset_.place(index)));
     return facts;
   }
   examine_text(row, facts);
@@ -215,8 +223,8 @@ void RowExaminer::examine_images(const Row& row, int64_t index, RowFacts& facts)
            is_missing   ? Finding::kMissingImage
            : has_loader ? Finding::kUndecodableImage
                         : Finding::kNoLoader,
-           is_missing   ? which
-           : has_loader ? fmt::format("{}: {}", which, error.message())
+           is_missing   ? fmt::format("{}: {}", which, error.details().found)
+           : has_loader ? fmt::format("{}: {}", which, reason_of(error))
                         : fmt::format("{}: type {}", which, shown_word(attachment.type)));
       hash(attachment.path);
       continue;
@@ -232,7 +240,8 @@ void RowExaminer::examine_images(const Row& row, int64_t index, RowFacts& facts)
     const std::string size = fmt::format("{}: {} x {}", which, image.facts.width, image.facts.height);
     if (shorter < kTinySide) tell(facts, Finding::kTinyImage, size);
     if (static_cast<double>(longer) > kLongRatio * static_cast<double>(shorter)) tell(facts, Finding::kLongImage, size);
-    if (image.facts.is_flat) tell(facts, Finding::kFlatImage, which);
+    if (image.facts.is_flat)
+      tell(facts, Finding::kFlatImage, image.facts.is_sixteen_bit_grey ? which + ": 16-bit grey, by its high byte" : which);
   }
   const std::string digits = content.finish();
   std::from_chars(digits.data(), digits.data() + 16, facts.content, 16);

@@ -42,10 +42,10 @@ Sample make_prompt(const Pretrained& pretrained, const std::string& question, co
   return make_question(*pretrained.model, *pretrained.tokenizer, std::move(inputs), "", question);
 }
 
-ImageInput load_image(const MultimodalModel& model, const TaskImage& image) {
+ImageInput load_image(const MultimodalModel& model, const TaskImage& image, const VolumeOptions& view) {
   const std::string bytes = read_image(image);
   try {
-    const RgbImage rgb = decode_image(std::as_bytes(std::span(bytes)));
+    const RgbImage rgb = decode_image(std::as_bytes(std::span(bytes)), {.volume = view});
     return {rgb.width, rgb.height, hash_of(image), model.config().modalities.front().processor(rgb)};
   } catch (const UserError& error) {
     throw error.at(image.file.empty() ? image.name : image.file.string());  // it could be read a moment ago
@@ -139,7 +139,7 @@ class Answerer {
     }
     for_each_parallel(static_cast<int64_t>(wanted.size()), static_cast<int>(std::thread::hardware_concurrency()), [&](int64_t i) {
       const auto& [input, image] = wanted[static_cast<size_t>(i)];
-      *input = load_image(*pretrained_.model, *image);
+      *input = load_image(*pretrained_.model, *image, task_.view);
     });
   }
 
@@ -164,9 +164,9 @@ void drop_too_long(const Pretrained& pretrained, Task& task) {
 
 }  // namespace
 
-std::vector<ImageInput> load_images(const MultimodalModel& model, const TaskRow& row) {
+std::vector<ImageInput> load_images(const MultimodalModel& model, const TaskRow& row, const VolumeOptions& view) {
   std::vector<ImageInput> images;
-  for (const TaskImage& image : row.images) images.push_back(load_image(model, image));
+  for (const TaskImage& image : row.images) images.push_back(load_image(model, image, view));
   return images;
 }
 

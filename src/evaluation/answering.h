@@ -29,7 +29,7 @@ struct Answering {
 Answering answer_task(const Pretrained& pretrained, Task& task, const AnsweringOptions& options,
                       const std::function<void(int64_t done, int64_t total)>& on_progress);
 
-/// The images of a row as the encoder takes them.
-std::vector<ImageInput> load_images(const MultimodalModel& model, const TaskRow& row);
+/// The images of a row as the encoder takes them; `view`: the task's.
+std::vector<ImageInput> load_images(const MultimodalModel& model, const TaskRow& row, const VolumeOptions& view = {});
 
 }  // namespace multimeditron

@@ -35,9 +35,9 @@ double rounded(double value) {
 
 }  // namespace
 
-AttentionMap attention_on_image(const Pretrained& pretrained, const TaskRow& row) {
+AttentionMap attention_on_image(const Pretrained& pretrained, const TaskRow& row, const VolumeOptions& view) {
   MultimodalModel& model = *pretrained.model;
-  const Sample sample = make_question(model, *pretrained.tokenizer, load_images(model, row), "", row.question);
+  const Sample sample = make_question(model, *pretrained.tokenizer, load_images(model, row, view), "", row.question);
   const MicroBatch batch = make_micro_batch({&sample, 1}, model.image_size(), model.image_size());
   const at::Tensor embedded = model.embed(batch, nullptr);
   KvCache cache = model.llm().make_cache(1, batch.num_tokens());

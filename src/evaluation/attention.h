@@ -22,9 +22,9 @@ struct AttentionMap {
   std::string token;               ///< the first token of the answer
 };
 
-/// The attention of the prompt's last position, which predicts the first token of the answer, to the row's first image. Weights are
-/// probabilities over all positions of the prompt. The row must have an image.
-AttentionMap attention_on_image(const Pretrained& pretrained, const TaskRow& row);
+/// The attention of the prompt's last position, which predicts the first token of the answer, to the row's first image, shown as
+/// `view` (the task's) says. Weights are probabilities over all positions of the prompt. The row must have an image.
+AttentionMap attention_on_image(const Pretrained& pretrained, const TaskRow& row, const VolumeOptions& view = {});
 
 /// Up to `count` rows with images, taken in turn from every kind, and of each kind in an order that `seed` draws; rows on an image that is
 /// already shown come last.

@@ -28,12 +28,12 @@ std::string_view key_of(const TaskImage& image) {
   return image.file.empty() ? image.bytes : image.file.native();
 }
 
-Checked check(const TaskImage& image) {
+Checked check(const TaskImage& image, const VolumeOptions& view) {
   Checked result;
   try {
     const std::string bytes = read_image(image);
     result.content = sha256(bytes);
-    result.is_sixteen_bit = decode_image(std::as_bytes(std::span(bytes))).is_from_sixteen_bit_grey;
+    result.is_sixteen_bit = decode_image(std::as_bytes(std::span(bytes)), {.volume = view}).is_from_sixteen_bit_grey;
   } catch (const UserError& error) {
     result.fault = error.message() + (error.details().found.empty() ? "" : ": " + error.details().found);
   }
@@ -53,7 +53,7 @@ void check_images(Task& task, const std::function<void(int64_t, int64_t)>& on_pr
   const auto total = static_cast<int64_t>(entries.size());
   if (on_progress && total > 0) on_progress(0, total);
   for_each_parallel(total, static_cast<int>(std::thread::hardware_concurrency()), [&](int64_t i) {
-    entries[static_cast<size_t>(i)]->second = check(*entries[static_cast<size_t>(i)]->first);
+    entries[static_cast<size_t>(i)]->second = check(*entries[static_cast<size_t>(i)]->first, task.view);
     const std::lock_guard lock(mutex);
     ++done;
     if (on_progress) on_progress(done, total);

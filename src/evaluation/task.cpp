@@ -54,7 +54,9 @@ TaskImage find_image(const std::string& name, const fs::path& folder, const fs::
             .bytes = {}};
   } catch (const UserError& error) {
     throw UserError("an image lies outside the task's folder",
-                    {.where = name, .found = error.details().found, .fix = "name a folder that holds both with `--data-root`"});
+                    {.where = name,
+                     .found = error.details().found,
+                     .fix = "copy it there, or name a folder that holds both with `--data-root` of `evaluate`"});
   }
 }
 
@@ -190,6 +192,11 @@ Task read_jsonl_task(const std::string& name, const fs::path& file, const fs::pa
   const MappedFile mapped(file);
   Rows rows(name, file, root, limit);
   std::string_view text = text_of(mapped);
+  try {
+    refuse_utf16(text);
+  } catch (const UserError& error) {
+    throw error.at(file.string());
+  }
   if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
   for (int64_t number = 1; !text.empty() && !rows.is_full(); ++number) {
     const std::string_view line = text.substr(0, text.find('\n'));
@@ -204,6 +211,7 @@ Task read_csv_task(const std::string& name, const fs::path& file, const fs::path
   const MappedFile mapped(file);
   Rows rows(name, file, root, limit);
   try {
+    refuse_utf16(text_of(mapped));
     CsvReader reader(text_of(mapped), csv_separator(file.filename().string()));
     std::vector<std::string> header, fields;
     reader.next(header);

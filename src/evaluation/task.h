@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "image/image.h"
+
 namespace multimeditron {
 
 /// An image that a question is about.
@@ -42,6 +44,7 @@ struct Task {
   std::filesystem::path file;
   std::vector<TaskRow> rows;
   std::vector<UnusableRow> unusable;
+  VolumeOptions view;  ///< how its scans are shown
 };
 
 /// Reads a JSONL file with a line `{"image", "question", "answer", "kind", "id"}` a row. `image`: a path relative to the file, a list of

@@ -4,6 +4,8 @@
 #include <limits>
 #include <vector>
 
+#include "base/error.h"
+
 namespace multimeditron {
 namespace {
 
@@ -41,6 +43,21 @@ GreyRule grey_rule(const VolumeOptions& options, std::span<const double> values)
     high = std::max(high, value);
   }
   return low <= high ? GreyRule::range(low, high) : GreyRule::range(0, 0);
+}
+
+std::vector<uint8_t> sixteen_bit_grey_to_rgb(std::span<const uint16_t> values, const VolumeOptions& options) {
+  if (options.is_in_hounsfield) {
+    throw UserError("a CT window needs Hounsfield units",
+                    {.found = "16-bit grey, whose values have no unit",
+                     .fix = "set `window` to minmax, percentile or a [centre, width] of these values"});
+  }
+  const GreyRule rule = grey_rule(options, std::vector<double>(values.begin(), values.end()));
+  std::vector<uint8_t> table(65536);
+  for (size_t value = 0; value < table.size(); ++value) table[value] = rule(static_cast<double>(value));
+  std::vector<uint8_t> rgb;
+  rgb.reserve(values.size() * 3);
+  for (const uint16_t value : values) rgb.insert(rgb.end(), 3, table[value]);
+  return rgb;
 }
 
 }  // namespace multimeditron

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "image/image.h"
 
@@ -41,5 +42,13 @@ class GreyRule {
 
 /// The rule of `options` for these values where it does not leave it to the file. NaN and infinite ones are left out.
 GreyRule grey_rule(const VolumeOptions& options, std::span<const double> values);
+
+/// Whether `options` say how values become grey, instead of the file.
+inline bool has_own_rule(const VolumeOptions& options) {
+  return options.window || options.shading != Shading::kFile;
+}
+
+/// 16-bit grey of an ordinary image by that rule: [count] -> [count, 3]. Throws UserError for a window in Hounsfield units.
+std::vector<uint8_t> sixteen_bit_grey_to_rgb(std::span<const uint16_t> values, const VolumeOptions& options);
 
 }  // namespace multimeditron

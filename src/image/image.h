@@ -35,9 +35,10 @@ enum class Shading { kFile, kMinMax, kPercentile };
 /// A slice's plane as the patient lies.
 enum class SlicePlane { kAxial, kCoronal, kSagittal };
 
-/// Which picture of a scan (DICOM, NIfTI) is taken, and how its values become grey.
+/// Which picture of a scan (DICOM, NIfTI) is taken, and how its values, or those of 16-bit grey, become grey.
 struct VolumeOptions {
-  std::optional<Window> window;  ///< where set, instead of `shading`
+  std::optional<Window> window;   ///< where set, instead of `shading`
+  bool is_in_hounsfield = false;  ///< `window` is one of CT, which means nothing to 16-bit grey of an ordinary image
   Shading shading = Shading::kFile;
   int64_t frame = 0;                ///< of a DICOM file with several
   std::optional<SlicePlane> plane;  ///< not set: axial; of a folder of DICOM slices, the plane that they were taken in
@@ -48,7 +49,7 @@ struct VolumeOptions {
 /// How a loader wants its files decoded.
 struct DecodeOptions {
   int64_t max_pixels = kMaxImagePixels;
-  SixteenBit sixteen_bit = SixteenBit::kHighByte;
+  SixteenBit sixteen_bit = SixteenBit::kHighByte;  ///< where `volume` has no window or shading of its own
   /// Where not 0, a JPEG may come at 1/2, 1/4 or 1/8 of its size, by smaller DCTs, as long as no side falls below these. Equal to Pillow's
   /// draft(), not to its resize.
   int64_t enough_width = 0, enough_height = 0;

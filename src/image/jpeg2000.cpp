@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "image/codec.h"
+#include "image/grey.h"
 #include "image/pixels.h"
 #include "image/samples.h"
 
@@ -325,8 +326,10 @@ RgbImage decode_jpeg2000(std::span<const std::byte> bytes, const DecodeOptions& 
   image.pixels.resize(static_cast<size_t>(image.width * image.height * 3));
   // Pillow reads one component of more than 8 bits as 16-bit grey.
   const bool is_sixteen_bit_grey = decoded.components() == 1 && decoded.component(0).prec > 8;
+  const bool has_window = is_sixteen_bit_grey && has_own_rule(options.volume);
   const bool clips = options.sixteen_bit == SixteenBit::kClip;
-  image.is_from_sixteen_bit_grey = is_sixteen_bit_grey && !clips;
+  image.is_from_sixteen_bit_grey = is_sixteen_bit_grey && !clips && !has_window;
+  std::vector<uint16_t> values;
   const SyccToRgb to_rgb;
   std::vector<int32_t> row(static_cast<size_t>(image.width));
   for (int64_t y = 0; y < image.height; ++y) {
@@ -339,6 +342,7 @@ RgbImage decode_jpeg2000(std::span<const std::byte> bytes, const DecodeOptions& 
           const int64_t unsigned_value = row[x] + (component.sgnd != 0 ? int64_t{1} << (component.prec - 1) : 0);
           const auto bits = static_cast<int>(component.prec);
           const int64_t sixteen = bits <= 16 ? unsigned_value << (16 - bits) : unsigned_value >> (bits - 16);
+          if (has_window) values.push_back(static_cast<uint16_t>(std::clamp<int64_t>(bits <= 16 ? unsigned_value : sixteen, 0, 65535)));
           pixels[3 * x] = sixteen_to_eight(static_cast<uint32_t>(std::clamp<int64_t>(sixteen, 0, 65535)), clips);
         } else {
           pixels[3 * x + static_cast<size_t>(c)] = to_byte(row[x], component);
@@ -350,6 +354,7 @@ RgbImage decode_jpeg2000(std::span<const std::byte> bytes, const DecodeOptions& 
       if (components == 3 && decoded.colour_space == OPJ_CLRSPC_SYCC) to_rgb(pixels + 3 * x);
     }
   }
+  if (has_window) image.pixels = sixteen_bit_grey_to_rgb(values, options.volume);
   return image;
 }
 

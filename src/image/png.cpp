@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "image/codec.h"
+#include "image/grey.h"
 #include "image/inflate.h"
 #include "image/pixels.h"
 
@@ -120,15 +121,22 @@ RgbImage decode_png(std::span<const std::byte> bytes, const DecodeOptions& optio
     throw truncated_image("PNG", fmt::format("{} bytes for {} x {} pixels", bytes.size(), reader.width(), reader.height()));
   }
   const bool is_sixteen_bit_grey = reader.is_sixteen_bit_grey(), is_palette = reader.is_palette();
+  const bool has_window = is_sixteen_bit_grey && has_own_rule(options.volume);
   const bool clips = is_sixteen_bit_grey && options.sixteen_bit == SixteenBit::kClip;
-  if (!reader.start(clips)) throw reader.error();
+  if (!reader.start(clips || has_window)) throw reader.error();
 
-  RgbImage image{reader.width(), reader.height(), {}, is_sixteen_bit_grey && !clips};
+  RgbImage image{reader.width(), reader.height(), {}, is_sixteen_bit_grey && !clips && !has_window};
   const auto count = static_cast<size_t>(image.width * image.height);
   image.pixels.resize(count * 3);
-  if (clips) {
+  if (clips || has_window) {
     std::vector<uint8_t> wide(count * 2);
     if (!reader.read_rows(wide.data(), static_cast<size_t>(image.width * 2))) throw reader.error();
+    if (has_window) {
+      std::vector<uint16_t> values(count);
+      for (size_t i = 0; i < count; ++i) values[i] = static_cast<uint16_t>(wide[2 * i] << 8 | wide[2 * i + 1]);
+      image.pixels = sixteen_bit_grey_to_rgb(values, options.volume);
+      return image;
+    }
     for (size_t i = 0; i < count; ++i) {
       std::memset(image.pixels.data() + 3 * i, sixteen_to_eight(static_cast<uint32_t>(wide[2 * i] << 8 | wide[2 * i + 1]), true), 3);
     }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "image/codec.h"
+#include "image/grey.h"
 #include "image/pixels.h"
 
 namespace multimeditron {
@@ -132,8 +133,10 @@ RgbImage decode_pnm(std::span<const std::byte> bytes, const DecodeOptions& optio
     const auto scaled = static_cast<uint32_t>(std::nearbyint(static_cast<double>(value) / static_cast<double>(maximum) * most));
     table[value] = is_sixteen_bit_grey ? sixteen_to_eight(scaled, clips) : static_cast<uint8_t>(scaled);
   }
-  image.is_from_sixteen_bit_grey = is_sixteen_bit_grey && !clips;
+  const bool has_window = is_sixteen_bit_grey && has_own_rule(options.volume);
+  image.is_from_sixteen_bit_grey = is_sixteen_bit_grey && !clips && !has_window;
 
+  std::vector<uint16_t> values;
   std::vector<uint8_t> row(static_cast<size_t>(samples));
   for (int64_t y = 0; y < image.height; ++y) {
     const auto* in = reinterpret_cast<const uint8_t*>(data.data()) + (is_plain ? 0 : y * row_size);
@@ -145,6 +148,7 @@ RgbImage decode_pnm(std::span<const std::byte> bytes, const DecodeOptions& optio
       } else {
         const int64_t value = is_plain ? tokens.next_number(maximum) : sample_size == 1 ? in[x] : in[2 * x] << 8 | in[2 * x + 1];
         out = table[static_cast<size_t>(std::min(value, maximum))];
+        if (has_window) values.push_back(static_cast<uint16_t>(value));
       }
     }
     uint8_t* rgb = image.pixels.data() + y * image.width * 3;
@@ -153,6 +157,7 @@ RgbImage decode_pnm(std::span<const std::byte> bytes, const DecodeOptions& optio
     else
       grey_to_rgb(row.data(), image.width, rgb);
   }
+  if (has_window) image.pixels = sixteen_bit_grey_to_rgb(values, options.volume);
   return image;
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "image/codec.h"
+#include "image/grey.h"
 #include "image/inflate.h"
 #include "image/pixels.h"
 
@@ -208,10 +209,16 @@ Layout read_layout(const TiffReader& reader, const DecodeOptions& options) {
   return layout;
 }
 
-/// `count` samples, `step` apart in `row` (native byte order), to 8 bits, `channels` apart in `out`.
-void unpack(const Layout& layout, const uint8_t* row, int64_t count, int64_t step, uint8_t* out) {
+/// `count` samples, `step` apart in `row` (native byte order), to 8 bits, `channels` apart in `out`; 12 and 16 bits as they are where `out`
+/// has room for them.
+template <typename Out>
+void unpack(const Layout& layout, const uint8_t* row, int64_t count, int64_t step, Out* out) {
   const int64_t channels = layout.channels;
   const uint8_t flip = layout.photometric == PHOTOMETRIC_MINISWHITE && layout.format != SAMPLEFORMAT_IEEEFP && layout.bits <= 8 ? 255 : 0;
+  const auto shown = [](uint32_t value, bool clips, int bits) {
+    if constexpr (sizeof(Out) == 2) return static_cast<Out>(value);
+    return static_cast<Out>(sixteen_to_eight(clips ? value : value << (16 - bits), clips));
+  };
   const auto each = [&](auto value_at) {
     for (int64_t i = 0; i < count; ++i) out[i * channels] = value_at(i);
   };
@@ -228,12 +235,12 @@ void unpack(const Layout& layout, const uint8_t* row, int64_t count, int64_t ste
     each([&](int64_t i) {
       const uint8_t* in = row + i / 2 * 3;
       const uint32_t value = i % 2 == 0 ? in[0] << 4 | in[1] >> 4 : (in[1] & 15u) << 8 | in[2];
-      return sixteen_to_eight(layout.clips_sixteen ? value : value << 4, layout.clips_sixteen);
+      return shown(value, layout.clips_sixteen, 12);
     });
   } else if (layout.bits == 16 && layout.is_grey() && layout.format == SAMPLEFORMAT_INT) {
     each([&](int64_t i) { return static_cast<uint8_t>(std::clamp<int>(load(i, int16_t{}), 0, 255)); });
   } else if (layout.bits == 16) {
-    each([&](int64_t i) { return sixteen_to_eight(load(i, uint16_t{}), layout.is_grey() && layout.clips_sixteen); });
+    each([&](int64_t i) { return shown(load(i, uint16_t{}), layout.is_grey() && layout.clips_sixteen, 16); });
   } else if (layout.format == SAMPLEFORMAT_IEEEFP) {
     each([&](int64_t i) { return float_to_eight(load(i, float{})); });
   } else {
@@ -242,7 +249,8 @@ void unpack(const Layout& layout, const uint8_t* row, int64_t count, int64_t ste
 }
 
 /// The rows or tiles of plane `plane` (0 where the samples of a pixel lie side by side) into out: [height, width, channels].
-void read_plane(const TiffReader& reader, const Layout& layout, int64_t plane, std::vector<uint8_t>& out) {
+template <typename Out>
+void read_plane(const TiffReader& reader, const Layout& layout, int64_t plane, std::vector<Out>& out) {
   TIFF* tiff = reader.get();
   const int64_t step = layout.is_planar ? 1 : layout.samples;
   const int64_t num_channels = layout.is_planar ? 1 : layout.channels, sample_size = layout.bits / 8;
@@ -385,6 +393,13 @@ RgbImage decode_tiff(std::span<const std::byte> bytes, const DecodeOptions& opti
     } else if (layout.compression != COMPRESSION_NONE || across != 1 || down != 1) {
       return oriented(read_as_rgba(reader, layout, reader.field<uint16_t>(TIFFTAG_ORIENTATION, 1)), orientation);
     }
+  }
+
+  if (layout.is_sixteen_bit_grey() && has_own_rule(options.volume)) {
+    std::vector<uint16_t> values;
+    read_plane(reader, layout, 0, values);
+    if (reader.is_short()) throw reader.error();
+    return oriented({layout.width, layout.height, sixteen_bit_grey_to_rgb(values, options.volume)}, orientation);
   }
 
   const bool is_rgb = layout.channels == 3;

@@ -5,23 +5,36 @@
 #include "checkpoint/folder.h"
 
 namespace multimeditron {
+namespace {
 
-std::filesystem::path find_model_folder(const std::string& name, const std::filesystem::path& relative_to, const std::string& key) {
-  const std::filesystem::path folder = resolve_hub_path(name, relative_to, HubKind::kModel, key);
-  const bool is_run = !std::filesystem::exists(folder / "config.json") && !list_checkpoints(folder).empty();
-  return is_run ? resolve_checkpoint(folder) : folder;
+namespace fs = std::filesystem;
+
+fs::path newest_in(const fs::path& folder) {
+  return !fs::exists(folder / "config.json") && !list_checkpoints(folder).empty() ? resolve_checkpoint(folder) : folder;
 }
 
-std::filesystem::path best_gate(const std::filesystem::path& folder) {
-  const std::filesystem::path best = folder / "best";
-  if (std::filesystem::exists(folder / "config.json") || !std::filesystem::exists(best / "config.json")) return folder;
+}  // namespace
+
+fs::path find_model_folder(const std::string& name, const fs::path& relative_to, const std::string& key) {
+  return newest_in(resolve_hub_path(name, relative_to, HubKind::kModel, key));
+}
+
+fs::path model_in(const fs::path& folder) {
+  const fs::path best = folder / "best";
+  if (fs::exists(folder / "config.json") || !fs::exists(best / "config.json")) return newest_in(folder);
   note(folder.string() + " is a run: taking its best gate, " + best.filename().string());
   return best;
 }
 
-std::filesystem::path find_gate_folder(const std::string& name, const std::filesystem::path& relative_to, const std::string& key) {
-  const std::filesystem::path folder = best_gate(resolve_hub_path(name, relative_to, HubKind::kModel, key));
-  return std::filesystem::exists(folder / "config.json") ? folder : find_model_folder(name, relative_to, key);
+fs::path find_gate_folder(const std::string& name, const fs::path& relative_to, const std::string& key) {
+  return model_in(resolve_hub_path(name, relative_to, HubKind::kModel, key));
+}
+
+std::string lasting_name(const std::string& name, const fs::path& relative_to, const fs::path& folder) {
+  std::error_code code;
+  if (!fs::exists(name, code) && !fs::exists(relative_to / name, code)) return name;
+  const fs::path absolute = fs::absolute(folder).lexically_normal();
+  return (absolute.has_filename() ? absolute : absolute.parent_path()).string();
 }
 
 }  // namespace multimeditron

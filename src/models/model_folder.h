@@ -10,7 +10,9 @@ namespace multimeditron {
 std::filesystem::path find_model_folder(const std::string& name, const std::filesystem::path& relative_to, const std::string& key);
 /// The same for a gate: of a run of `train-gate`, the best of its epochs.
 std::filesystem::path find_gate_folder(const std::string& name, const std::filesystem::path& relative_to, const std::string& key);
-/// `folder`, or the best gate in it where it is a run's.
-std::filesystem::path best_gate(const std::filesystem::path& folder);
+/// What is taken of `folder` where it is a run's: its best gate, else its newest whole checkpoint.
+std::filesystem::path model_in(const std::filesystem::path& folder);
+/// How another program finds what find_model_folder() or find_gate_folder() found as `folder`: a path is made absolute, a hub id stays.
+std::string lasting_name(const std::string& name, const std::filesystem::path& relative_to, const std::filesystem::path& folder);
 
 }  // namespace multimeditron

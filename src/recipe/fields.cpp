@@ -57,9 +57,10 @@ Field<LoaderSpec> scan_field(const std::string& name, T ScanView::*member, const
 }
 
 Field<LoaderSpec> window_field() {
-  auto result = scan_field("window", &ScanView::window,
-                           "Scans: from which value to which one is shown: as the file says (else minmax), from the least to the greatest "
-                           "value of the slice, from its 1st to its 99th percentile, or a window in Hounsfield units (docs/data.md)");
+  auto result = scan_field(
+      "window", &ScanView::window,
+      "Scans and 16-bit grey: from which value to which one is shown: as the file says (else minmax), from the least to the greatest "
+      "value of the slice, from its 1st to its 99th percentile, or a window in Hounsfield units (docs/data.md)");
   result.info.type = FieldType::kWindow;
   result.info.choices.assign(window_names().begin(), window_names().end());
   result.read = [](const FieldInfo& info, const Node& node, const std::string& path, Reader& reader, LoaderSpec& out) {
@@ -157,9 +158,9 @@ const Table<ModalitySpec>& table() {
            field("image_processor", &S::image_processor,
                  "Mixtures: hub id or folder of the image processor; a single encoder uses the one in `clip_name`")
                .nullable(),
-           field("hidden_size", &S::hidden_size, "Width of the language model; equals `token_size`, which is its default").at_least(1),
+           field("hidden_size", &S::hidden_size, "Width of the language model; 0: `token_size`, or what its config says").at_least(0),
            field("projection_type", &S::projection_type, "The projector from the encoder's width to the language model's").choices({"mlp"}),
-           field("use_2d_position_ids", &S::use_2d_position_ids, "Two-dimensional positions of the patches"),
+           field("use_2d_position_ids", &S::use_2d_position_ids, "Two-dimensional positions of the patches; only `false` can be run"),
            field("image_size", &S::image_size,
                  "A single encoder: side of the images in pixels where it is not the one it was trained for; its position embeddings are "
                  "interpolated (bicubic). 0: its own")

@@ -140,12 +140,16 @@ class GateValidator {
     }
   }
 
+  /// Classes that a map may name: with a name too many, which has been told, more than `num_classes`.
+  size_t named_classes() const {
+    return std::max({static_cast<size_t>(recipe_.num_classes), recipe_.class_names.size(), recipe_.class_labels.size()});
+  }
+
   /// A class by its index, name or label.
   std::optional<size_t> class_of(const std::string& key) const {
-    int64_t index = 0;
+    size_t index = 0;
     const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), index);
-    if (error == std::errc() && end == key.data() + key.size() && index >= 0 && index < recipe_.num_classes)
-      return static_cast<size_t>(index);
+    if (error == std::errc() && end == key.data() + key.size() && index < named_classes()) return index;
     for (const auto* names : {&recipe_.class_names, &recipe_.class_labels}) {
       const auto found = std::find(names->begin(), names->end(), key);
       if (found != names->end()) return static_cast<size_t>(found - names->begin());
@@ -157,7 +161,7 @@ class GateValidator {
     const Node* map = root_.find(path);
     if (map == nullptr || map->kind != Node::Kind::kMap || map->unusable || recipe_.num_classes < 2 || reader_.failed("num_classes"))
       return;
-    out.assign(static_cast<size_t>(recipe_.num_classes), {});
+    out.assign(named_classes(), {});
     for (const Node::Entry& entry : map->entries) {
       const std::string below = path + "." + entry.key;
       reader_.seen(below, entry.value.origin);
@@ -181,6 +185,7 @@ class GateValidator {
       }
       if (entry.value.unusable) unread_ = true;
     }
+    out.resize(static_cast<size_t>(recipe_.num_classes));
     for (size_t i = 0; i < out.size() && !unread_; ++i) {
       if (!out[i].empty() || reader_.failed(fmt::format("{}.{}", path, i))) continue;
       reader_.mistake_at(path, "a class has no data set", "nothing for " + name_of(i), fmt::format("add `{}: [FOLDER]` to `{}`", i, path));

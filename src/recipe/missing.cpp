@@ -29,6 +29,26 @@ bool matches(const std::string& pattern, const fs::path& near) {
   return folder && finds(*folder / rest);
 }
 
+bool holds_weights_itself(const fs::path& folder) {
+  std::error_code code;
+  for (fs::directory_iterator it(folder, code), end; !code && it != end; it.increment(code)) {
+    const std::string kind = it->path().extension().string();
+    if (kind == ".safetensors" || kind == ".bin" || kind == ".pt" || kind == ".pth") return true;
+  }
+  return false;
+}
+
+/// Whether there are weights in a model's folder, in a checkpoint of a run's, or in its best gate.
+bool holds_weights(const fs::path& path) {
+  std::error_code code;
+  if (!fs::is_directory(path, code) || holds_weights_itself(path)) return true;
+  for (fs::directory_iterator it(path, code), end; !code && it != end; it.increment(code)) {
+    const std::string name = it->path().filename().string();
+    if ((name == "best" || name.starts_with("checkpoint-")) && holds_weights_itself(it->path())) return true;
+  }
+  return false;
+}
+
 class Search {
  public:
   explicit Search(const fs::path& recipe) : near_(recipe.parent_path()) {}
@@ -37,6 +57,14 @@ class Search {
     if (name.empty() || find_in_hub(name, near_, kind)) return;
     if (kind == HubKind::kDataset && is_pattern(name) && matches(name, near_)) return;
     missing.push_back(fmt::format("{}: {}", key, name));
+  }
+
+  /// A model that is to be run: its configuration alone tells its size, and no more.
+  void look_for_model(const std::string& key, const std::string& name) {
+    look_for(key, name);
+    if (name.empty()) return;
+    if (const auto found = find_in_hub(name, near_, HubKind::kModel); found && !holds_weights(*found))
+      missing.push_back(fmt::format("weights of {}: {}", key, name));
   }
 
   void look_for_data(const std::vector<DatasetSpec>& datasets, const std::vector<LoaderSpec>& loaders) {
@@ -59,17 +87,17 @@ class Search {
 
 std::vector<std::string> missing_parts(const Recipe& recipe) {
   Search search(recipe.file);
-  search.look_for("base_model", recipe.base_model);
+  search.look_for_model("base_model", recipe.base_model);
   if (recipe.base_model.empty()) {  // else the checkpoint carries its parts
-    search.look_for("base_llm", recipe.base_llm);
+    search.look_for_model("base_llm", recipe.base_llm);
     for (size_t k = 0; k < recipe.modalities.size(); ++k) {
       const ModalitySpec& modality = recipe.modalities[k];
       const auto key = [&](const char* name) { return fmt::format("modalities.{}.{}", k, name); };
-      search.look_for(key("clip_name"), modality.clip_name);
+      search.look_for_model(key("clip_name"), modality.clip_name);
       for (size_t e = 0; e < modality.expert_clip_names.size(); ++e)
-        search.look_for(fmt::format("{}.{}", key("expert_clip_names"), e), modality.expert_clip_names[e]);
+        search.look_for_model(fmt::format("{}.{}", key("expert_clip_names"), e), modality.expert_clip_names[e]);
       search.look_for(key("image_processor"), modality.image_processor);
-      search.look_for(key("gating_path"), modality.gating_path);
+      search.look_for_model(key("gating_path"), modality.gating_path);
     }
   }
   search.look_for_data(recipe.datasets, recipe.loaders);
@@ -78,7 +106,11 @@ std::vector<std::string> missing_parts(const Recipe& recipe) {
 
 std::vector<std::string> missing_parts(const ExpertRecipe& recipe) {
   Search search(recipe.file);
-  search.look_for("clip_name", recipe.clip_name);
+  if (recipe.from_scratch) {
+    search.look_for("clip_name", recipe.clip_name);
+  } else {
+    search.look_for_model("clip_name", recipe.clip_name);
+  }
   for (size_t c = 0; c < recipe.zero_shot_classes.size(); ++c)
     for (const std::string& data : recipe.zero_shot_class_map[c])
       search.look_for("zero_shot_class_map." + recipe.zero_shot_classes[c], data, HubKind::kDataset);
@@ -89,8 +121,8 @@ std::vector<std::string> missing_parts(const ExpertRecipe& recipe) {
 std::vector<std::string> missing_parts(const GateRecipe& recipe) {
   Search search(recipe.file);
   if (recipe.normalisation == "image_processor") search.look_for("image_processor_path", recipe.image_processor_path);
-  search.look_for("resume_from", recipe.resume_from);
-  search.look_for("pretrained_backbone", recipe.pretrained_backbone);
+  search.look_for_model("resume_from", recipe.resume_from);
+  search.look_for_model("pretrained_backbone", recipe.pretrained_backbone);
   for (const auto& [key, map] :
        {std::pair("dataset_class_map", &recipe.dataset_class_map), {"test_dataset_class_map", &recipe.test_dataset_class_map}}) {
     for (size_t c = 0; c < map->size(); ++c)

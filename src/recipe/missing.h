@@ -10,7 +10,7 @@
 namespace multimeditron {
 
 /// What a recipe names and this machine lacks: models, gates, data sets, folders of images, a line each
-/// ("modalities.0.clip_name: openai/clip-vit-base-patch32"). Only names are looked at, nothing is opened.
+/// ("modalities.0.clip_name: openai/clip-vit-base-patch32"); "weights of KEY: NAME" where a model's folder has none. No file is opened.
 std::vector<std::string> missing_parts(const Recipe& recipe);
 std::vector<std::string> missing_parts(const ExpertRecipe& recipe);
 std::vector<std::string> missing_parts(const GateRecipe& recipe);

@@ -25,6 +25,7 @@ std::string lower(std::string text) {
 const std::map<std::string, std::string>& habits() {
   static const std::map<std::string, std::string> words = {{"lr", "learning_rate"},
                                                            {"batch_size", "per_device_train_batch_size"},
+                                                           {"per_device_batch_size", "per_device_train_batch_size"},
                                                            {"epochs", "num_train_epochs"},
                                                            {"grad_accum", "gradient_accumulation_steps"},
                                                            {"accumulation_steps", "gradient_accumulation_steps"},
@@ -68,6 +69,8 @@ std::string expected(FieldType type) {
       return "a list of strings";
     case FieldType::kInteger:
       return "a whole number";
+    case FieldType::kIntegers:
+      return "a list of whole numbers";
     case FieldType::kNumber:
       return "a number";
     case FieldType::kBoolean:
@@ -171,7 +174,10 @@ void report_unknown_key(const Node::Entry& entry, const std::string& path, const
 
 void report_type(const FieldInfo& info, const Node& node, const std::string& path, Reader& reader) {
   const std::string found = node.kind == Node::Kind::kNull ? "null (nothing behind the colon is null too)" : describe(node);
-  reader.mistake_at(path, fmt::format("`{}` must be {}", path, expected(info.type)), found, how_to_write(info, node));
+  std::string fix = how_to_write(info, node);
+  if (info.type == FieldType::kMap && !info.name.empty() && node.kind == Node::Kind::kScalar && std::isdigit(path.back()) != 0)
+    fix = fmt::format("write `- {0}: {1}`, in brackets `{{{0}: {1}}}`", info.name, node.text);
+  reader.mistake_at(path, fmt::format("`{}` must be {}", path, expected(info.type)), found, fix);
 }
 
 void read_scalar(const FieldInfo& info, const Node& node, const std::string& path, Reader& reader, bool& out) {

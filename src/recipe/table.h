@@ -110,7 +110,7 @@ template <class S>
 void read_map(const Table<S>& fields, const Node& node, const std::string& path, Reader& reader, S& out) {
   if (node.kind == Node::Kind::kNull) return;
   if (node.kind != Node::Kind::kMap) {
-    report_type({.type = FieldType::kMap}, node, path, reader);
+    report_type({.name = fields.fields.front().info.name, .type = FieldType::kMap}, node, path, reader);
     return;
   }
   for (const Node::Entry& entry : node.entries) {

@@ -158,6 +158,10 @@ class Validator : RunValidator {
     if (modality.trust_remote_code)
       reader_.note(reader_.origin(path + ".trust_remote_code"),
                    fmt::format("`{}.trust_remote_code` is accepted; no remote code is ever run", path));
+    if (modality.use_2d_position_ids && !reader_.failed(path + ".use_2d_position_ids")) {
+      reader_.mistake_at(path + ".use_2d_position_ids", "two-dimensional position ids cannot be run by this version",
+                         fmt::format("`{}.use_2d_position_ids: true`", path), "write false, or remove the key");
+    }
     if (modality.model_type.empty()) return;
     if (modality.is_mixture()) {
       check_mixture(modality, path);
@@ -175,7 +179,6 @@ class Validator : RunValidator {
     const std::string key = path + ".hidden_size";
     if (reader_.failed(key) || reader_.failed("token_size")) return;
     if (modality.hidden_size == 0) modality.hidden_size = recipe_.token_size;
-    require(key, modality.hidden_size > 0, "set it, or `token_size`, to the `hidden_size` of the language model");
     if (recipe_.token_size == 0 || modality.hidden_size == 0 || modality.hidden_size == recipe_.token_size) return;
     reader_.mistake_at(
         key, fmt::format("`{}` differs from `token_size`", key),
@@ -251,7 +254,8 @@ class Validator : RunValidator {
   }
 
   void note_unused() {
-    if (!recipe_.truncation && recipe_.max_sequence_length)
+    const bool is_pack_length = recipe_.pack_sequences && recipe_.max_length == 0;
+    if (!recipe_.truncation && recipe_.max_sequence_length && !is_pack_length)
       reader_.note(reader_.origin("max_sequence_length"), "`max_sequence_length` has no meaning without `truncation: true`");
     if (!recipe_.wandb_run_id.empty()) reader_.note(reader_.origin("wandb_run_id"), "`wandb_run_id` is accepted, not used here");
     note_services();

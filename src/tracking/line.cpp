@@ -143,7 +143,7 @@ std::string terminal_line(const StepRecord& record, double elapsed_s, double rem
 std::string terminal_line(const CountRecord& record, double elapsed_s, double remaining_s, const LineStyle& style) {
   const double share = share_done(record.done, record.total);
   std::vector<Piece> pieces = {{"", position(record.done, record.total), 9}, {"", record.what, 8}, {"", percent(share), 1}, {"", "", kBar}};
-  if (record.done > 0 && elapsed_s > 0) pieces.push_back({"", rate_text(record.done, elapsed_s), 5});
+  if (record.done > record.before && elapsed_s > 0) pieces.push_back({"", rate_text(record.done - record.before, elapsed_s), 5});
   pieces.push_back({"", time_text(elapsed_s, remaining_s), 7});
   return fit(std::move(pieces), share, style);
 }
@@ -159,7 +159,7 @@ std::string log_line(const StepRecord& record, double elapsed_s, double remainin
 std::string log_line(const CountRecord& record, double elapsed_s, double remaining_s) {
   std::string line =
       fmt::format("{} {} {}", record.what, position(record.done, record.total), percent(share_done(record.done, record.total)));
-  if (record.done > 0 && elapsed_s > 0) line += "  " + rate_text(record.done, elapsed_s);
+  if (record.done > record.before && elapsed_s > 0) line += "  " + rate_text(record.done - record.before, elapsed_s);
   return line + "  " + time_text(elapsed_s, remaining_s);
 }
 

@@ -219,7 +219,9 @@ void Progress::count(const CountRecord& record) {
     state.finish_line();
     state.started = {};
   }
-  state.show(record, record.done, record.total, 0);
+  CountRecord timed = record;
+  timed.before = state.started == Clock::time_point() ? record.done : state.first_step;
+  state.show(timed, record.done, record.total, 0);
 }
 
 void Progress::event(const std::string& text, const Json& fields) {

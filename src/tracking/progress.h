@@ -28,6 +28,7 @@ struct StepRecord {
 struct CountRecord {
   std::string what;  ///< of what there are `total`
   int64_t done = 0, total = 0;
+  int64_t before = 0;  ///< of `done`: what was there when the clock started; set by Progress
 };
 
 /// The start header, a progress line that updates on a terminal (elsewhere a line every few seconds), notes that do not break it, and the

@@ -71,6 +71,12 @@ struct ExpertParts {
 /// The architecture with its tokenizer and processor; they must fit together.
 ExpertParts read_parts(const fs::path& source) {
   const fs::path config = source / "config.json";
+  if (fs::exists(source / "open_clip_config.json") && !fs::exists(config)) {
+    throw UserError("train-expert takes CLIPs in the form of transformers'",
+                    {.where = source.string(),
+                     .found = "open_clip_config.json, and no config.json",
+                     .fix = "name a CLIPModel of transformers', such as openai/clip-vit-base-patch32"});
+  }
   ExpertParts parts{std::make_unique<ClipModel>(read_json(config), config.string()), ImageProcessor::load(source), Tokenizer::load(source)};
   const int64_t side = parts.model->vision().config().image_size;
   if (parts.processor.height() != side || parts.processor.width() != side) {
@@ -397,10 +403,7 @@ void ExpertTrainer::run() {
   std::vector<std::pair<std::string, std::string>> rows;
   rows.emplace_back("steps", fmt::format("{} in {}", state_.step - first_step, format_duration(result.seconds)));
   if (state_.step > first_step) rows.emplace_back("loss", fmt::format("{:.4f} in the last step", result.last_loss));
-  if (quarantine_->count() > 0) {
-    rows.emplace_back("left out", fmt::format("{} bad pair{}, listed in {}", quarantine_->count(), quarantine_->count() == 1 ? "" : "s",
-                                              (folder_.path() / "quarantine.jsonl").string()));
-  }
+  add_left_out(*quarantine_, "pair", folder_, rows);
   if (const auto found = retrieval()) {
     metrics_->event("retrieval", to_json(*found));
     metrics_->sync();

@@ -65,6 +65,35 @@ std::string GateData::fingerprint() const {
   return test_images ? sha256(images->fingerprint() + test_images->fingerprint()) : images->fingerprint();
 }
 
+namespace {
+
+/// Throws UserError for a class of which no row that would be trained on is an image: what it says of images would be chance.
+void require_images(const GateRecipe& recipe, const GateData& data) {
+  std::vector<bool> has_image(static_cast<size_t>(recipe.num_classes));
+  std::vector<std::string> found(has_image.size());
+  std::vector<int64_t> rows(has_image.size());
+  for (const int64_t row : data.train) {
+    const auto label = static_cast<size_t>(data.images->label(row));
+    ++rows[label];
+    if (has_image[label]) continue;
+    try {
+      data.images->build(row);
+      has_image[label] = true;
+    } catch (const UserError& error) {
+      found[label] = error.message() + (error.details().found.empty() ? "" : ": " + error.details().found);
+    }
+  }
+  for (size_t label = 0; label < has_image.size(); ++label) {
+    if (has_image[label]) continue;
+    throw UserError("a class has no image that can be used",
+                    {.where = fmt::format("{}, key dataset_class_map.{}", recipe.file.string(), label),
+                     .found = fmt::format("class {} ({}): 0 of {} rows; {}", label, recipe.labels()[label], rows[label], found[label]),
+                     .fix = "mend the data or `loaders`, or name other data sets"});
+  }
+}
+
+}  // namespace
+
 GateData open_gate_data(const GateRecipe& recipe) {
   GateData data{.processor = gate_processor(recipe),
                 .edge = 0,
@@ -107,6 +136,7 @@ GateData open_gate_data(const GateRecipe& recipe) {
     data.test.resize(static_cast<size_t>(data.test_images->size()));
     std::iota(data.test.begin(), data.test.end(), 0);
   }
+  require_images(recipe, data);
   return data;
 }
 

@@ -463,6 +463,7 @@ void GateTrainer::report() {
   metrics_->sync();
   folder_.set_state("finished");
   rows.emplace_back("memory", format_bytes(peak_resident_bytes()) + " at most");
+  add_left_out(*quarantine_, "image", folder_, rows);
   rows.emplace_back("gate", fmt::format("{}, of epoch {}", best.string(), best_.epoch));
   rows.emplace_back("metrics", (folder_.path() / "metrics.jsonl").string());
   progress_.summary("finished", rows);

@@ -56,6 +56,10 @@ LoopResult run_steps(const LoopParts& parts, const LoopHooks& hooks) {
   parts.folder.set_state("running");
   parts.metrics.event("start", {{"step", state.step}, {"seconds_to_first_step", seconds_since_process_start()}});
 
+  // A run of which nothing is left to do, gone on with in another folder: there too the end writes a checkpoint.
+  const bool is_over = state.step >= total || hooks.is_done();
+  if (is_over && parts.arguments.save_strategy != "no" && !parts.folder.newest_checkpoint()) save(parts, hooks, state.step);
+
   LoopResult result;
   double smoothed = 0;
   for (int64_t step = state.step; step < total && !hooks.is_done(); ++step) {
@@ -63,10 +67,13 @@ LoopResult run_steps(const LoopParts& parts, const LoopHooks& hooks) {
     StepRecord record = hooks.step(step);
     record.data_wait_s = hooks.data_wait_s() - waited_s;
     if (record.samples == 0 && state.samples_seen == 0) {
+      const std::string found = parts.quarantine != nullptr ? parts.quarantine->last_error() : "";
+      const bool is_token = found.find("attachment tokens") != std::string::npos;
       throw UserError("no sample of the first step can be used",
                       {.where = parts.folder.path().string(),
-                       .found = parts.quarantine != nullptr ? parts.quarantine->last_error() : "",
-                       .fix = "mend the data or `loaders`; quarantine.jsonl lists the samples met"});
+                       .found = found,
+                       .fix = fmt::format("mend the data{}; quarantine.jsonl lists the samples met",
+                                          is_token ? ", or set `attachment_token` to the one in their texts" : " or `loaders`")});
     }
     state.step = step + 1;
     state.epoch = record.epoch;
@@ -109,12 +116,16 @@ void take_step(Optimizer& optimizer, double lr_factor, const TrainingArguments& 
   if (!std::isfinite(record.loss) || !std::isfinite(record.grad_norm)) {
     // Under `logging_level: micro` the samples are known; the step's line is not written any more.
     const bool names_samples = !record.micro_samples.empty();
-    throw UserError("the training has diverged",
-                    {.where = fmt::format("step {} of {}", record.step, record.total_steps),
-                     .found = fmt::format("loss {}, gradient norm {}{}", record.loss, record.grad_norm,
-                                          names_samples ? fmt::format("; rows {}", fmt::join(record.micro_samples, ", ")) : ""),
-                     .fix = fmt::format("lower `learning_rate` (`lr` of train-gate) or warm up longer{}",
-                                        names_samples ? "; `multimeditron inspect --index` shows these rows" : "")});
+    throw UserError(
+        "the training has diverged",
+        {.where = fmt::format("step {} of {}", record.step, record.total_steps),
+         .found = fmt::format("loss {}, gradient norm {}{}", record.loss, record.grad_norm,
+                              names_samples ? fmt::format("; rows {}", fmt::join(record.micro_samples, ", ")) : ""),
+         .fix = fmt::format("{}{}",
+                            record.step == 1
+                                ? "look for NaN or infinity in the weights it began with, or in its data: no step had been taken yet"
+                                : "lower `learning_rate` (`lr` of train-gate) or warm up longer",
+                            names_samples ? "; `multimeditron inspect --index` shows these rows" : "")});
   }
   const double clip = arguments.max_grad_norm > 0 ? std::min(1.0, arguments.max_grad_norm / (record.grad_norm + 1e-6)) : 1.0;
   optimizer.step(steps_before + 1, lr_factor, clip);
@@ -175,6 +186,13 @@ Quarantine::Position stored_quarantine(const TrainingState& state, bool same_fol
   const ConfigReader reader(extra.object(kQuarantine), "training_state.json, extra.quarantine");
   const auto count = [&](const char* key) { return static_cast<int64_t>(reader.number(key, 0)); };
   return {.seen = count("seen"), .bad = count("bad"), .bytes = same_folder ? count("bytes") : 0};
+}
+
+void add_left_out(const Quarantine& quarantine, const char* what, const RunFolder& folder,
+                  std::vector<std::pair<std::string, std::string>>& rows) {
+  if (quarantine.count() == 0) return;
+  rows.emplace_back("left out", fmt::format("{} bad {}{}, listed in {}", quarantine.count(), what, quarantine.count() == 1 ? "" : "s",
+                                            (folder.path() / "quarantine.jsonl").string()));
 }
 
 int loader_threads(const TrainingArguments& arguments) {

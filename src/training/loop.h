@@ -65,6 +65,10 @@ void check_resumed(const TrainingState& state, const std::filesystem::path& chec
 void store_quarantine(const Quarantine& quarantine, TrainingState& state);
 Quarantine::Position stored_quarantine(const TrainingState& state, bool same_folder);
 
+/// Adds the row of a summary that tells of bad samples (`what`: "sample", "pair", "image"), where there were any.
+void add_left_out(const Quarantine& quarantine, const char* what, const RunFolder& folder,
+                  std::vector<std::pair<std::string, std::string>>& rows);
+
 /// Threads of the loader: `dataloader_num_workers`, or as many as are useful.
 int loader_threads(const TrainingArguments& arguments);
 

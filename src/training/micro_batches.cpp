@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 
 #include "base/error.h"
 #include "base/hub.h"
+#include "base/log.h"
 #include "base/signals.h"
 
 namespace multimeditron {
@@ -44,6 +46,12 @@ MicroBatchOrder order_of_packs(const Recipe& recipe, const Dataset& dataset, Sam
   builder.set_max_length(max_length);
   LengthIndex index = find_lengths(builder, num_threads, progress);
   builder.set_counted_lengths(index.lengths);
+  int64_t unreadable = 0, too_long = 0, longest = 0;
+  for (const int64_t length : index.lengths) {
+    unreadable += length == 0;
+    too_long += length > max_length;
+    if (length <= max_length) longest = std::max(longest, length);
+  }
   const std::string found = index.was_kept ? fmt::format("kept from an earlier launch in {}", index.file.string())
                                            : fmt::format("counted in {}", format_duration(index.seconds)) +
                                                  (index.file.empty() ? "" : fmt::format(", kept in {}", index.file.string()));
@@ -51,9 +59,26 @@ MicroBatchOrder order_of_packs(const Recipe& recipe, const Dataset& dataset, Sam
                                                        arguments.per_device_train_batch_size);
   const std::string packs = fmt::format("{} of {} tokens in the first epoch, {:.2f} % of them filled",
                                         format_count(sampler->packs_per_epoch(0)), format_count(max_length), 100 * sampler->efficiency(0));
+  std::vector<std::pair<std::string, std::string>> description{{"packs", packs}, {"lengths", found}};
+  if (unreadable + too_long > 0) {
+    description.emplace_back("left out", fmt::format("{} of {} samples: {} longer than a pack, {} without what a sample needs; "
+                                                     "`multimeditron check {}` lists them",
+                                                     format_count(unreadable + too_long), format_count(dataset.size()),
+                                                     format_count(too_long), format_count(unreadable), recipe.file.string()));
+  }
   return {.rows = [sampler](int64_t epoch, int64_t index) { return sampler->batch(epoch, index); },
           .batches_per_epoch = [sampler](int64_t epoch) { return sampler->batches_per_epoch(epoch); },
-          .description = {{"packs", packs}, {"lengths", found}}};
+          .description = std::move(description),
+          .longest = longest};
+}
+
+bool warn_beyond_positions(int64_t tokens, int64_t positions) {
+  if (positions <= 0 || tokens <= positions) return false;
+  warn(fmt::format(
+      "a sample has {} tokens, and the language model was made for {} (`max_position_embeddings`): what it learns there is of little "
+      "use; `truncation: true` with `max_sequence_length` cuts samples, `pack_sequences` with `max_length` leaves long ones out",
+      format_count(tokens), format_count(positions)));
+  return true;
 }
 
 BatchPlan plan_batches(const MicroBatchOrder& order, const StepPlan& plan, int64_t first_step, RankView rank) {

@@ -11,11 +11,11 @@ namespace multimeditron {
 
 ModelSize measure(MultimodalModel& model) {
   ModelSize size;
-  for (const Parameter* parameter : model.parameters()) {
-    if (parameter->role != Role::kLearnt) continue;
-    size.parameters += parameter->numel();
-    if (parameter->is_trained) size.trainable += parameter->numel();
-  }
+  model.visit("", [&](const std::string& name, const Parameter& parameter) {
+    if (parameter.role != Role::kLearnt || component_of(name) == "unused") return;
+    size.parameters += parameter.numel();
+    if (parameter.is_trained) size.trainable += parameter.numel();
+  });
   return size;
 }
 

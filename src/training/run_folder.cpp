@@ -52,7 +52,7 @@ RunFolder::RunFolder(RunIdentity identity, bool fresh, int64_t micro_batches_per
       micro_batches_per_step_(micro_batches_per_step),
       start_date_(today_iso_date()) {
   if (!path_.has_filename()) path_ = path_.parent_path();  // "out/" names "out"
-  is_new_ = !fs::exists(path_);
+  for (fs::path folder = path_; !folder.empty() && !fs::exists(folder); folder = folder.parent_path()) made_.push_back(folder);
   create(path_);
   lock_ = std::make_unique<RunLock>(path_);
   const fs::path file = path_ / "run.json";
@@ -104,12 +104,14 @@ void RunFolder::inherit(int64_t micro_batches_per_step, std::string start_date) 
 }
 
 RunFolder::~RunFolder() {
-  if (!is_new_) return;
+  if (made_.empty()) return;
   std::error_code code;
   fs::directory_iterator entries(path_, code);
   const bool is_untouched = !code && std::all_of(begin(entries), end(entries),
                                                  [](const fs::directory_entry& entry) { return entry.path().filename() == ".lock"; });
-  if (is_untouched) fs::remove_all(path_, code);
+  if (!is_untouched) return;
+  fs::remove(path_ / ".lock", code);
+  for (const fs::path& folder : made_) fs::remove(folder, code);  // another run may have put something into the outer ones
 }
 
 void RunFolder::claim() {

@@ -29,7 +29,7 @@ class RunFolder {
   /// Takes the folder for this run. `fresh`: an old run in it is passed over, and set aside by claim(). Throws UserError: another recipe's
   /// run (with the difference), another process has it, cannot be written.
   RunFolder(RunIdentity identity, bool fresh, int64_t micro_batches_per_step);
-  /// A folder that was made for this launch and has not been claimed goes again.
+  /// Folders that were made for this launch go again where it has not claimed them.
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
@@ -57,7 +57,7 @@ class RunFolder {
   RunIdentity identity_;
   std::filesystem::path path_;
   std::unique_ptr<RunLock> lock_;
-  bool is_new_ = false;  ///< made by this launch
+  std::vector<std::filesystem::path> made_;  ///< by this launch, the innermost first: the folder, and those it lies in
   bool finished_ = false;
   bool holds_old_run_ = false;
   bool replaces_failed_run_ = false;  ///< of another recipe, and without a checkpoint

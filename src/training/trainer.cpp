@@ -72,6 +72,7 @@ class Trainer {
   std::unique_ptr<MetricsFile> metrics_;
   TrainingState state_;
   TrainerLog log_;
+  bool has_warned_of_length_ = false;
 };
 
 Trainer::Trainer(const Recipe& recipe, RunFolder& folder, OutputMode output)
@@ -104,6 +105,7 @@ void Trainer::load() {
   builder_->set_image_cache(kImageCacheBytes);
   order_ = recipe_.pack_sequences ? order_of_packs(recipe_, *dataset_, *builder_, at::get_num_threads(), progress_)
                                   : order_of_samples(recipe_, *dataset_);
+  has_warned_of_length_ = warn_beyond_positions(order_.longest, model.config().llm.max_position_embeddings);
   plan_.emplace(order_.batches_per_epoch, folder_.micro_batches_per_step(), arguments_);
   schedule_.emplace(arguments_, plan_->total_steps());
 
@@ -146,14 +148,18 @@ StepRecord Trainer::train_step(int64_t step) {
     num_images += batches.back().image_of.size();
     with_labels += batches.back().num_labels() > 0;
     labels += batches.back().num_labels();
+    const std::vector<int64_t>& ends = batches.back().layout.cu_seqlens;
+    for (size_t s = 1; s < ends.size() && !has_warned_of_length_; ++s) {
+      has_warned_of_length_ = warn_beyond_positions(ends[s] - ends[s - 1], model.config().llm.max_position_embeddings);
+    }
   }
 
   if (num_images == 0 && labels > 0 && state_.samples_seen == 0 && recipe_.training_mode == TrainingMode::kAlignment) {
     throw UserError(
         "no sample of the first step has an image, and ALIGNMENT trains on nothing else",
         {.where = recipe_.file.string() + ", key datasets",
-         .found = "rows without `modalities`",
-         .fix = "give each row `modalities: [{type: image, value: ...}]` and the attachment token in its text (docs/training.md)"});
+         .found = quarantine_->count() > 0 ? quarantine_->last_error() : "rows without `modalities`",
+         .fix = "give each row `modalities: [{type: image, value: ...}]` and the `attachment_token` in its text (docs/training.md)"});
   }
 
   StepRecord record{.step = step + 1, .total_steps = plan_->total_steps(), .epoch = plan.epoch_after};
@@ -214,8 +220,9 @@ void Trainer::show_header() {
   rows.emplace_back("data", data);
   rows.insert(rows.end(), order_.description.begin(), order_.description.end());
   rows.emplace_back("steps", fmt::format("{}{} micro-batch{} of {} a step",
-                                         state_.step > 0 ? fmt::format("{} to {}, ", state_.step + 1, plan_->total_steps())
-                                                         : fmt::format("{}, ", plan_->total_steps()),
+                                         state_.step >= plan_->total_steps() ? fmt::format("all {} done, ", plan_->total_steps())
+                                         : state_.step > 0 ? fmt::format("{} to {}, ", state_.step + 1, plan_->total_steps())
+                                                           : fmt::format("{}, ", plan_->total_steps()),
                                          folder_.micro_batches_per_step(), folder_.micro_batches_per_step() == 1 ? "" : "es",
                                          arguments_.per_device_train_batch_size));
   rows.emplace_back("runs on", fmt::format("CPU, {} thread{}, 1 rank", at::get_num_threads(), at::get_num_threads() == 1 ? "" : "s"));
@@ -239,10 +246,7 @@ void Trainer::show_summary(const LoopResult& result, int64_t first_step) {
         "experts", fmt::format("ran on {} of {} images times experts, {:.0f} % spared", format_count(passes.run), format_count(passes.all),
                                100.0 * static_cast<double>(passes.all - passes.run) / static_cast<double>(passes.all)));
   }
-  if (quarantine_->count() > 0) {
-    rows.emplace_back("left out", fmt::format("{} bad sample{}, listed in {}", quarantine_->count(), quarantine_->count() == 1 ? "" : "s",
-                                              (folder_.path() / "quarantine.jsonl").string()));
-  }
+  add_left_out(*quarantine_, "sample", folder_, rows);
   const auto newest = folder_.newest_checkpoint();
   rows.emplace_back("model", newest ? newest->string() : "not saved (save_strategy: no)");
   rows.emplace_back("metrics", (folder_.path() / "metrics.jsonl").string());
@@ -288,6 +292,7 @@ void print_plan(const Recipe& recipe, OutputMode output) {
     const MicroBatchOrder order =
         builder ? order_of_packs(recipe, *dataset, *builder, at::get_num_threads(), progress) : order_of_samples(recipe, *dataset);
     rows.insert(rows.end(), order.description.begin(), order.description.end());
+    warn_beyond_positions(order.longest, pretrained.model->config().llm.max_position_embeddings);
     const StepPlan plan(order.batches_per_epoch, recipe.training_args.gradient_accumulation_steps, recipe.training_args);
     rows.emplace_back("steps", format_count(plan.total_steps()));
   }

@@ -181,11 +181,15 @@ TEST_F(CheckpointFolder, LeftoversThatCannotBeDeletedAreWarnedOf) {
   }
   for (const fs::path& each : {folder_.path(), run_.parent_path(), run_}) fs::permissions(each, fs::perms::all);
   const bool is_root = ::geteuid() == 0;
-  if (is_root) ASSERT_EQ(::seteuid(65534), 0);
+  if (is_root) {
+    ASSERT_EQ(::seteuid(65534), 0);
+  }
   testing::internal::CaptureStderr();
   EXPECT_NO_THROW(prune_checkpoints(run_, 1));
   const std::string said = testing::internal::GetCapturedStderr();
-  if (is_root) ASSERT_EQ(::seteuid(0), 0);
+  if (is_root) {
+    ASSERT_EQ(::seteuid(0), 0);
+  }
   EXPECT_NE(said.find("cannot delete " + leftover.string()), std::string::npos) << said;
   EXPECT_EQ(list_checkpoints(run_), std::vector<int64_t>{20});
   for (const auto& entry : fs::recursive_directory_iterator(run_))

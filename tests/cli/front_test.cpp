@@ -135,7 +135,7 @@ TEST(Front, OptionsAreCheckedBeforeTheEngineIsOpened) {
        "error: the file of the task `such` is missing\n  where: no/such.jsonl\n  found: no such file\n  fix:   check the path\n"},
       {{"evaluate", "--model", "m", "--tasks", "slake", "--data-root", "no/such"},
        "error: unknown task `slake`\n  found: no no/such/slake.jsonl; no `--data` names it\n"
-       "  fix:   say where its questions are: --data slake=FILE.jsonl\n"},
+       "  fix:   say where its questions are: --data slake=FILE\n"},
       {{"evaluate", "--model", "m", "--batch-size", "0", "--tasks", recipe},
        "error: `--batch-size` is out of range\n  found: 0\n  fix:   choose auto, or 1 or more\n"},
       {{"evaluate", "--model", "m", "--dtype", "fp16", "--tasks", recipe},

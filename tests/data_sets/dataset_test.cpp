@@ -95,6 +95,7 @@ TEST(Dataset, WrongColumnsAreToldWithWhatWasExpected) {
     EXPECT_NE(columns.find(word), std::string::npos) << columns;
   }
   EXPECT_NE(complaint([] { open_dataset(kFolder / "wrong/turns.arrow"); }).find("from: string"), std::string::npos);
+  EXPECT_NE(complaint([] { open_dataset(kFolder / "wrong/turns.arrow"); }).find("Rows of other programs"), std::string::npos);
   EXPECT_NE(complaint([] { open_dataset(kFolder / "wrong/columns.parquet"); }).find("question: string"), std::string::npos);
   const std::string json = complaint([] { open_dataset(kFolder / "wrong/columns.jsonl"); });
   EXPECT_NE(json.find("the keys question, answer"), std::string::npos) << json;
@@ -117,6 +118,7 @@ TEST(Dataset, BadRowsAreToldByPlaceWithoutTheirText) {
 }
 
 TEST(Dataset, FoldersThatCannotBeMeantAreExplained) {
+  EXPECT_NE(complaint([] { open_dataset(kFolder / "sa*"); }).find("a pattern stands for files"), std::string::npos);
   EXPECT_NE(complaint([] { open_dataset(kFolder / "nowhere"); }).find("does not exist"), std::string::npos);
   EXPECT_NE(complaint([] { open_dataset(kFolder / "nowhere/*.parquet"); }).find("no file matches"), std::string::npos);
   EXPECT_NE(complaint([] { open_dataset(kFolder / "dictionary_without_train"); }).find("test"), std::string::npos);
@@ -189,6 +191,20 @@ TEST(Dataset, AJsonFileIsRefusedWhereNoneOfItsFirstRowsCanBeRead) {
 }
 
 // Prefixes and damaged bytes of a file end in rows or in a UserError that names the file, never in anything worse.
+TEST(Dataset, Utf16IsNamed) {
+  const fs::path folder = scratch("utf16");
+  for (const char* name : {"rows.jsonl", "rows.csv"}) {
+    const std::string ascii = fs::path(name).extension() == ".csv" ? "text\nfine\n" : "{\"text\": \"fine\"}\n";
+    for (const std::string mark : {"", "\xff\xfe"}) {
+      std::string wide = mark;
+      for (const char c : ascii) wide += {c, '\0'};
+      write_file_atomic(folder / name, wide);
+      const std::string text = complaint([&] { open_dataset(folder / name); });
+      for (const char* word : {name, "UTF-16", "iconv"}) EXPECT_NE(text.find(word), std::string::npos) << text;
+    }
+  }
+}
+
 TEST(Dataset, CutAndDamagedFilesAreErrorsThatNameTheFile) {
   const fs::path folder = scratch("damage");
   const auto read_all = [&](const fs::path& file, const std::string& content) {

@@ -221,6 +221,11 @@ TEST_F(Preprocess, BadRowsAreLeftOutListedAndLimited) {
   EXPECT_NE(list.find("image 1: unidentified image"), std::string::npos) << list;
   EXPECT_EQ(open_dataset(chosen.output)->row(2).conversations[1].content, "3");
 
+  fs::remove(folder_ / "images" / fs::path(source->row(5).modalities[0].path).filename());
+  PreprocessOptions missing = options("missing");
+  EXPECT_EQ(preprocess(*source, missing).bad, 3);
+  EXPECT_NE(read_file(missing.output / "quarantine.jsonl").find(source->row(5).modalities[0].path), std::string::npos);
+
   PreprocessOptions failing = options("failing");
   failing.on_bad = PreprocessOptions::OnBad::kFail;
   EXPECT_NE(complaint([&] { preprocess(*source, failing); }).find("train.jsonl, line 3"), std::string::npos);

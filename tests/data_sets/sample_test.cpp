@@ -149,6 +149,7 @@ TEST(ImageLoader, PathsDoNotLeaveTheirFolder) {
        {std::string("../secret.png"), (folder / "secret.png").string(), std::string("link.png"), std::string("ct/../../secret.png")}) {
     EXPECT_NE(complaint([&] { load(path); }).find("leaves its folder"), std::string::npos) << path;
   }
+  EXPECT_NE(complaint([&] { load("link.png"); }).find("a link leads out of it: name a folder above both"), std::string::npos);
   EXPECT_NE(complaint([&] { load("ct/2.png"); }).find("ct/2.png"), std::string::npos);
 
   // A hub snapshot is made of links into the blobs beside it.
@@ -158,6 +159,22 @@ TEST(ImageLoader, PathsDoNotLeaveTheirFolder) {
   std::ofstream(folder / "datasets--a--b/blobs/1234") << "z";
   fs::create_symlink("../../blobs/1234", snapshot / "1.png");
   EXPECT_EQ(load_attachment({"image", "", "1.png"}, std::vector<LoaderSpec>{{.loader_type = "fs-image"}}, snapshot), "z");
+}
+
+TEST(ImageLoader, AMissingImageIsToldWithItsPathAndTheLoaderThatWouldTakeIt) {
+  const Attachment lost{.type = "image", .bytes = {}, .path = "lost.png"};
+  const LoaderSpec files{.loader_type = "fs-image", .modality_type = "image", .base_path = "/no/such"}, raw{.loader_type = "raw-image"};
+  const auto complaint = [&](const LoaderSpec& loader) {
+    try {
+      load_attachment(lost, {&loader, 1}, "/of/the/data");
+    } catch (const UserError& error) {
+      return error;
+    }
+    return UserError("no complaint");
+  };
+  EXPECT_EQ(complaint(files).details().found, "/no/such/lost.png");
+  EXPECT_EQ(complaint(raw).details().found, "/of/the/data/lost.png");
+  EXPECT_NE(complaint(raw).details().fix.find("`fs-image` with `base_path`"), std::string::npos);
 }
 
 TEST(ImageLoader, KeysReachTheDecoder) {

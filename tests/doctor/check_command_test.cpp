@@ -128,7 +128,8 @@ TEST(CheckCommand, FindsTestImagesInTrainingAndSaysNothingOfTheRowsText) {
   EXPECT_NE(result.out.find("1 of 2 test images are in training: 0 the same, 1 nearly"), std::string::npos) << result.out;
   EXPECT_NE(result.out.find("the columns source (number)"), std::string::npos) << result.out;
   EXPECT_NE(result.out.find("1 row whose image file is missing"), std::string::npos) << result.out;
-  EXPECT_NE(result.out.find("train.jsonl, line 7 (image 1)"), std::string::npos) << result.out;
+  for (const std::string part : {"train.jsonl, line 7 (image 1:", "/lost.png)", "fix: copy it there, or name the folder"})
+    EXPECT_NE(result.out.find(part), std::string::npos) << part << " in " << result.out;
   const Json report = read_json(data.file("out/check.json"));
   const Json& pair = report["contamination"]["images"][0];
   EXPECT_EQ(pair["test"]["row"], 0);
@@ -148,6 +149,70 @@ TEST(CheckCommand, FindsTestImagesInTrainingAndSaysNothingOfTheRowsText) {
   const Result strict = check({data.train(), "--test", data.test(), "--strict"});
   EXPECT_EQ(strict.code, 2);
   EXPECT_NE(strict.err.find("test data are in training"), std::string::npos) << strict.err;
+}
+
+/// In all forms, with the images in files and in a column, relative to their own file whatever `--base-path` says of the training data.
+TEST(CheckCommand, FindsTheQuestionsThatEvaluateTakes) {
+  const TemporaryFolder folder;
+  fs::create_directories(folder / "images");
+  fs::create_directories(folder / "test");
+  const std::string picture_1 = encode_jpeg(picture(1), 90);
+  write_file_atomic(folder / "images/a.jpg", picture_1);
+  write_file_atomic(folder / "test/b.jpg", picture_1);
+  const std::string question = "Which of the eight organs that are listed does this slice show";
+  const auto turn = [](const char* role, const std::string& content) { return Json{{"role", role}, {"content", content}}; };
+  std::ofstream(folder / "train.jsonl")
+      << Json{{"image", "a.jpg"}, {"conversations", {turn("user", kToken + question), turn("assistant", "the liver")}}}.dump() << "\n";
+  std::ofstream(folder / "test/q.jsonl") << Json{{"image", "b.jpg"}, {"question", question}, {"answer", "the liver"}}.dump() << "\n";
+  std::ofstream(folder / "test/q.csv") << "image,question,answer\nb.jpg," << question << ",the liver\n";
+  std::ofstream(folder / "test/q.tsv") << "index\timage\tquestion\tanswer\n7\t" << run_command({"base64", "-w0", folder / "test/b.jpg"}).out
+                                       << "\t" << question << "\tthe liver\n";
+  for (const char* name : {"q.jsonl", "q.csv", "q.tsv"}) {
+    const Result result =
+        check({folder / "train.jsonl", "--base-path", folder / "images", "--test", folder / (std::string("test/") + name), "--json"});
+    ASSERT_EQ(result.code, 0) << name << result.err << result.out;
+    const Json report = Json::parse(result.out);
+    EXPECT_EQ(report["data_sets"][1]["bad_rows"], 0) << report["data_sets"][1];
+    EXPECT_EQ(report["contamination"]["exact_images"], 1) << name;
+    EXPECT_EQ(report["contamination"]["rows_by_both"], 1) << name;
+  }
+  std::ofstream(folder / "test/q.csv") << "image,question,answer\nb.jpg,What?,\n";
+  const Result refused = check({folder / "train.jsonl", "--base-path", folder / "images", "--test", folder / "test/q.csv"});
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_NE(refused.err.find("q.csv, line 2"), std::string::npos) << refused.err;
+}
+
+TEST(CheckCommand, RowsOfOtherProgramsAreNamedAndConvertedAsTheDocsSay) {
+  const TemporaryFolder folder;
+  write_file_atomic(folder / "a.png", encode_png(picture(1)));
+  const Json sharegpt = {
+      {"image", "a.png"},
+      {"conversations", {{{"from", "human"}, {"value", "<image>\nWhat is it?"}}, {{"from", "gpt"}, {"value", "A CT."}}}}};
+  const Json parts = {{{"type", "text"}, {"text", "What is it?"}}, {{"type", "image_url"}, {"image_url", {{"url", "a.png"}}}}};
+  const Json openai = {{"messages", {{{"role", "user"}, {"content", parts}}, {{"role", "assistant"}, {"content", "A CT."}}}}};
+  std::ofstream(folder / "sharegpt.jsonl") << sharegpt.dump() << "\n";
+  std::ofstream(folder / "openai.jsonl") << openai.dump() << "\n";
+  const Result result = check({folder / "sharegpt.jsonl", "--json"});
+  EXPECT_EQ(result.code, 2);
+  for (const char* word : {"a turn of `from` and `value`, as ShareGPT has them", "Rows of other programs"})
+    EXPECT_NE(result.out.find(word), std::string::npos) << word << " in " << result.out;
+  const Result refused = check({folder / "openai.jsonl"});
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_NE(refused.err.find("Rows of other programs"), std::string::npos) << refused.err;
+
+  const std::string docs = content_of(fs::path(TEST_DATA) / "../../docs/data.md"), begin = "```python title=convert.py\n";
+  const size_t at = docs.find(begin) + begin.size();
+  ASSERT_NE(docs.find(begin), std::string::npos);
+  write_file_atomic(folder / "convert.py", docs.substr(at, docs.find("```", at) - at));
+  for (const char* name : {"sharegpt.jsonl", "openai.jsonl"}) {
+    const Result converted = run_command({"python3", folder / "convert.py", folder / name});
+    ASSERT_EQ(converted.code, 0) << converted.err;
+    write_file_atomic(folder / "train.jsonl", converted.out);
+    const Json set = Json::parse(check({folder / "train.jsonl", "--json"}).out)["data_sets"][0];
+    EXPECT_EQ(set["bad_rows"], 0) << set;
+    EXPECT_EQ(set["images"]["uses"], 1) << set;
+    EXPECT_EQ(set["roles"], (Json{{"assistant", 1}, {"user", 1}}));
+  }
 }
 
 TEST(CheckCommand, MistakesEndWithCode2) {
@@ -193,6 +258,19 @@ TEST(CheckCommand, CountsTokensWithATokenizerThatIsGiven) {
   EXPECT_GT(set["lengths"]["min"], 9);
   EXPECT_EQ(set["truncation"]["rows"], 0);
   EXPECT_GE(set["packing"]["packs"], 1);
+
+  // What is longer than a pack is bad, as with a recipe; a run's folder stands for its newest checkpoint.
+  const TemporaryFolder folder;
+  fs::create_directories(folder / "run");
+  fs::copy(kCase / "cases/qwen3_clip/checkpoint", folder / "run/checkpoint-7", fs::copy_options::recursive);
+  write_file_atomic(folder / "run/checkpoint-7/manifest.json",
+                    R"({"format": "multimeditron-checkpoint", "version": 1, "step": 7, "files": {}})");
+  const Result short_packs = check({data.train(), "--tokenizer", folder / "run", "--max-length", "12", "--json"});
+  EXPECT_EQ(short_packs.code, 2) << short_packs.err << short_packs.out;
+  const Json report = Json::parse(short_packs.out);
+  ASSERT_EQ(report["data_sets"].size(), 1U) << report["errors"];
+  EXPECT_EQ(report["data_sets"][0]["findings"][0]["id"], "too_long_for_pack") << report["data_sets"][0]["findings"];
+  EXPECT_EQ(report["data_sets"][0]["findings"][0]["rows"], 7);
 }
 
 /// Whether the process catches the signal by now, or has ended.

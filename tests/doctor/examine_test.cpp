@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "data/sample.h"
 #include "doctor/pictures.h"
 #include "doctor/summary.h"
@@ -166,6 +167,40 @@ TEST(Examine, EachPlantedFaultIsFoundAndNothingElse) {
   EXPECT_EQ(report.examined, 23);
   EXPECT_EQ(report.lost_turns, 2);
   EXPECT_EQ(report.lost_images, 1);
+}
+
+/// Where the row's first finding of this kind is.
+std::string detail_of(const DataSetReport& report, Finding finding) {
+  const FindingTally& tally = report.findings[static_cast<size_t>(finding)];
+  return tally.first.empty() ? "nothing" : tally.first[0].detail;
+}
+
+TEST(Examine, FindingsSayWhichFileWhichSliceAndWhy) {
+  const DataSetReport faults = examine_rows(rows_with_faults());
+  EXPECT_EQ(detail_of(faults, Finding::kMissingImage), "image 1: " + (kCase / "no/such.png").string());
+  EXPECT_EQ(detail_of(faults, Finding::kUnreadableRow), "a row is not valid JSON (byte 3 of the row)");
+
+  RowRules rules = fixture().rules;
+  const auto asking = [&](const std::string& bytes) {
+    std::vector<Row> rows;
+    rows.push_back(
+        conversation({{"user", kToken + "What is it?"}, {"assistant", "A scan."}}, {{.type = "image", .bytes = bytes, .path = {}}}));
+    return examine_rows(std::move(rows), rules);
+  };
+  const std::string scan = read_file(fs::path(TEST_DATA) / "medical/ras.nii.gz");
+  EXPECT_EQ(asking(scan).images.formats, (std::map<std::string, int64_t>{{"NIfTI", 1}}));
+  rules.loaders = {{.loader_type = "raw-volume", .modality_type = "image", .scan = {.slice = "300"}}};
+  EXPECT_NE(detail_of(asking(scan), Finding::kUndecodableImage).find("slice 300 of"), std::string::npos);
+
+  // 12-bit values exported as 16-bit ones: the high byte is black, the window shows them.
+  std::string radiograph = "P5 64 64 65535\n";
+  for (int i = 0; i < 64 * 64; ++i) radiograph += {static_cast<char>(i / 64 / 16), static_cast<char>(i % 64 * 4)};
+  rules.loaders = {{.loader_type = "raw-image", .modality_type = "image"}};
+  EXPECT_EQ(detail_of(asking(radiograph), Finding::kFlatImage), "image 1: 16-bit grey, by its high byte");
+  rules.loaders[0].scan.window = "minmax";
+  EXPECT_EQ(detail_of(asking(radiograph), Finding::kFlatImage), "nothing");
+  rules.loaders[0].scan.window = "lung";
+  EXPECT_NE(detail_of(asking(radiograph), Finding::kUndecodableImage).find("Hounsfield"), std::string::npos);
 }
 
 TEST(Examine, BadRowsAreThoseThatTrainingLeavesOut) {

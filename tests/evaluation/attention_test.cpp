@@ -127,5 +127,21 @@ TEST(Attention, ShowsRowsOfEveryKindInTurnAndOnDifferentImages) {
   EXPECT_TRUE(rows_to_show(rows, 0, 0).empty());
 }
 
+TEST(LoadImages, ScansAreShownByTheTasksWindow) {
+  const ParityCase parity("case_qwen3_clip");
+  const Pretrained pretrained = parity.load();
+  TaskRow row;
+  row.images.push_back({"ct", std::filesystem::path(TEST_DATA "/medical/ct-big-endian.dcm"), std::string(64, '1'), ""});
+  const std::string bytes = read_image(row.images[0]);
+  std::vector<std::vector<float>> seen;
+  for (const Window& window : {Window{-600, 1500}, Window{40, 80}}) {
+    const VolumeOptions view{.window = window};
+    seen.push_back(load_images(*pretrained.model, row, view).front().pixel_values);
+    const RgbImage shown = decode_image(std::as_bytes(std::span(bytes)), {.volume = view});
+    EXPECT_EQ(seen.back(), pretrained.model->config().modalities.front().processor(shown));
+  }
+  EXPECT_NE(seen[0], seen[1]);
+}
+
 }  // namespace
 }  // namespace multimeditron

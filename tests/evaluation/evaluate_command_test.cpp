@@ -162,10 +162,11 @@ TEST_F(EvaluateCommandTest, SeveralTasksByNameAndPrintedAsJson) {
 }
 
 TEST_F(EvaluateCommandTest, ATaskOfADataRootIsFoundByItsName) {
-  const auto result = evaluate({"--tasks", "test", "--data-root", folder.path(), "--limit", "1", "--quiet"});
+  const auto result = evaluate({"--tasks", "test", "--data-root", folder.path(), "--limit", "1", "--quiet", "--window", "lung"});
   EXPECT_EQ(result.code, 0) << result.err;
   EXPECT_EQ(results()["test"]["exact_match"]["overall"]["n"], 1);
   EXPECT_EQ(results()["test"]["data_root"], folder.path().string());
+  EXPECT_EQ(results()["test"]["settings"]["window"], "lung");
   EXPECT_EQ(result.out.find("answers"), std::string::npos) << "quiet: " << result.out;
 }
 
@@ -199,9 +200,10 @@ TEST_F(EvaluateCommandTest, ImagesThatCannotBeReadAreListedAndNotScored) {
 TEST_F(EvaluateCommandTest, MistakesAreNamed) {
   const std::string task = folder / "test.jsonl";
   expect_error({"--tasks", "pathvqa", "--data", "path_vqa=" + task}, {"unknown task `pathvqa`", "did you mean `path_vqa`"});
-  expect_error({"--tasks", "gmai"}, {"unknown task `gmai`", "--data gmai=FILE.jsonl"});
+  expect_error({"--tasks", task, "--window", "lungs"}, {"`--window`", "lungs"});
+  expect_error({"--tasks", "gmai"}, {"unknown task `gmai`", "--data gmai=FILE"});
   expect_error({"--tasks", folder / "none.jsonl"}, {"none.jsonl", "no such file"});
-  expect_error({"--tasks", task + "," + task}, {"the same name", "--data NAME=FILE.jsonl"});
+  expect_error({"--tasks", task + "," + task}, {"the same name", "--data NAME=FILE"});
   expect_error({"--data", "a b=" + task}, {"part of a file's name", "a b"});
   expect_error({"--data", task}, {"`--data` takes a name and a file"});
   expect_error({"--tasks", task, "--batch-size", "many"}, {"--batch-size", "many"});

@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "base/hash.h"
+#include "checkpoint/manifest.h"
 #include "cli/program.h"
 #include "generation/npy_array.h"
 #include "generation/parity_case.h"
@@ -46,7 +47,8 @@ TEST_F(Inspect, ShowsWhatIsTrainedWithoutColours) {
 
 TEST_F(Inspect, SaysThatARowWithoutAnAnswerIsABadSampleForTraining) {
   const TemporaryFolder folder;
-  std::ofstream(folder / "rows.jsonl") << R"({"conversations": [{"role": "user", "content": "nobody answers"}]})" << "\n";
+  std::ofstream(folder / "rows.jsonl") << R"({"conversations": [{"role": "user", "content": "nobody answers"}]})"
+                                       << "\n";
   const std::string data = "datasets.0.packed_path=" + (folder / "rows.jsonl").string();
   const auto shown = inspect({"--config", recipe, "--index", "0", data});
   EXPECT_EQ(shown.code, 0) << shown.err;
@@ -115,6 +117,13 @@ TEST_F(Inspect, AnImageThroughAProcessorAlone) {
   EXPECT_EQ(pixels.shape, (std::vector<int64_t>{1, 3, 48, 48}));
   EXPECT_NEAR(pixels.values[0], parity.expected["images"][0]["pixel_values"]["first"][0].get<double>(), 1e-6);
   EXPECT_EQ(inspect({"--image", "no.png", "--processor", "vision/clip"}).code, 2);
+  // Of a run, its newest checkpoint's.
+  std::filesystem::create_directories(folder / "run");
+  std::filesystem::copy(parity.root / "vision/clip", folder / "run/checkpoint-7", std::filesystem::copy_options::recursive);
+  seal_folder(folder / "run/checkpoint-7", 7);
+  const auto of_run = inspect({"--image", "data/jsonl/images/000.png", "--processor", folder / "run", "--json"});
+  EXPECT_EQ(of_run.code, 0) << of_run.err;
+  EXPECT_EQ(lines_of(of_run.out).front(), line);
 }
 
 TEST_F(Inspect, ConversationsComeLineByLineNoneLeftOut) {

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 
 #include "base/error.h"
@@ -59,6 +60,35 @@ TEST(DecodeImage, ClipsSixteenBitGreyAsPillowWhereAsked) {
     EXPECT_EQ(rgb_sha256(image), golden["rgb_sha256"].get<std::string>()) << golden["file"];
     EXPECT_FALSE(image.is_from_sixteen_bit_grey);
   }
+}
+
+/// A window of the stored values from 0 to 255 gives what cutting them there does.
+TEST(DecodeImage, WindowsSixteenBitGreyWhereAsked) {
+  for (const Json& golden : read_json(kFolder / "goldens.json")["clipped"]) {
+    const std::string file = golden["file"], content = read_file(kFolder / file);
+    SCOPED_TRACE(file);
+    if (file != "pnm-5-12.pgm") {  // which is brought to 16 bits before it is cut
+      const RgbImage windowed = decode_image(bytes_of(content), {.volume = {.window = Window{127.5, 255}}});
+      EXPECT_EQ(rgb_sha256(windowed), golden["rgb_sha256"].get<std::string>());
+      EXPECT_FALSE(windowed.is_from_sixteen_bit_grey);
+    }
+    const RgbImage whole = decode_image(bytes_of(content), {.volume = {.shading = Shading::kMinMax}});
+    EXPECT_EQ(*std::min_element(whole.pixels.begin(), whole.pixels.end()), 0);
+    EXPECT_EQ(*std::max_element(whole.pixels.begin(), whole.pixels.end()), 255);
+    EXPECT_NE(decode_image(bytes_of(content), {.volume = {.shading = Shading::kPercentile}}).pixels, whole.pixels);
+    EXPECT_THROW(decode_image(bytes_of(content), {.volume = {.window = Window{-600, 1500}, .is_in_hounsfield = true}}), UserError);
+  }
+  const std::string wavelets = read_file(std::filesystem::path(TEST_DATA) / "medical/grey-16.j2k");
+  const RgbImage plain = decode_image(bytes_of(wavelets));
+  const RgbImage windowed = decode_image(bytes_of(wavelets), {.volume = {.window = Window{32640, 65280}}});  // nearly the high byte
+  for (size_t i = 0; i < plain.pixels.size(); ++i) ASSERT_NEAR(windowed.pixels[i], plain.pixels[i], 1);
+  EXPECT_TRUE(plain.is_from_sixteen_bit_grey);
+  EXPECT_FALSE(windowed.is_from_sixteen_bit_grey);
+  // 12-bit values exported as 16-bit ones.
+  const std::string radiograph("P5 3 1 65535\n\x01\xf4\x07\xd0\x0d\xac", 19);
+  EXPECT_EQ(decode_image(bytes_of(radiograph)).pixels, (std::vector<uint8_t>{1, 1, 1, 7, 7, 7, 13, 13, 13}));
+  EXPECT_EQ(decode_image(bytes_of(radiograph), {.volume = {.shading = Shading::kMinMax}}).pixels,
+            (std::vector<uint8_t>{0, 0, 0, 128, 128, 128, 255, 255, 255}));
 }
 
 TEST(DecodeImage, ReducesJpegsAsPillowsDraft) {

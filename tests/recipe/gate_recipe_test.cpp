@@ -98,6 +98,14 @@ TEST(GateRecipe, TellsAllMistakesAtOnce) {
              "unknown key `learning_rate`", "a class has no data set", "nothing for class 2"}));
 }
 
+/// The names' mistake alone: what maps say of the class too many is right once it is mended.
+TEST(GateRecipe, AMapMayNameAClassBeyondTheirNumber) {
+  const std::string text = gate_mistakes(kGate, {"class_names=[experts/ct, experts/mri, experts/us]", "class_labels=[CT, MRI, US]",
+                                                 "dataset_class_map.experts/us=data/us", "test_dataset_class_map={CT: t, MRI: t, 2: t}"});
+  EXPECT_TRUE(holds(text, {"`class_names` disagrees with `num_classes`", "3 names, `num_classes: 2`", "`class_labels` disagrees"}));
+  EXPECT_EQ(text.find("does not exist"), std::string::npos) << text;
+}
+
 TEST(GateRecipe, TellsEachMistake) {
   EXPECT_EQ(gate_mistakes(kGate), "no mistake");
   EXPECT_TRUE(

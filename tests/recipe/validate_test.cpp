@@ -27,6 +27,12 @@ TEST(Validate, AMixtureWithASingleEncodersKeyGetsANote) {
       contains(load(kMixture, {"modalities.0.clip_name=a"}).notes, "`modalities.0.clip_name` has no meaning for moe_meditron_clip"));
 }
 
+TEST(Validate, TwoDimensionalPositionsCannotBeRun) {
+  const std::string text = mistakes(kMixture, {"modalities.0.use_2d_position_ids=true"});
+  EXPECT_NE(text.find("two-dimensional position ids cannot be run"), std::string::npos) << text;
+  EXPECT_NE(text.find("write false"), std::string::npos) << text;
+}
+
 TEST(Validate, ModesNeedModalitiesExceptLmOnly) {
   EXPECT_TRUE(load(kSmall, {"modalities=[]", "loaders=[]", "training_mode=LM_ONLY"}).modalities.empty());
   for (const char* mode : {"ALIGNMENT", "END2END", "FULL"}) {
@@ -49,7 +55,7 @@ TEST(Validate, WidthsAgree) {
   EXPECT_EQ(mistakes(kSmall, {"modalities.0.hidden_size=32"}),
             "`modalities.0.hidden_size` differs from `token_size`\n  where: override `modalities.0.hidden_size=32`\n"
             "  found: 32, and `token_size: 64` (recipe.yaml:3:13)\n  fix:   both are the `hidden_size` of the language model");
-  EXPECT_NE(mistakes(kSmall, {"token_size=0"}).find("`modalities.0.hidden_size` is missing"), std::string::npos);
+  EXPECT_EQ(load(kSmall, {"token_size=0"}).modalities[0].hidden_size, 0);  // the language model's config says it
   EXPECT_EQ(load(kSmall, {"token_size=0", "modalities.0.hidden_size=32"}).modalities[0].hidden_size, 32);
 }
 
@@ -78,7 +84,16 @@ TEST(Validate, LengthsAreThereWhereTheyAreNeeded) {
   EXPECT_NE(mistakes(kSmall, {"pack_sequences=true"}).find("found: neither `max_length` nor `max_sequence_length`"), std::string::npos);
   EXPECT_TRUE(load(kSmall, {"pack_sequences=true", "max_length=512"}).pack_sequences);
   EXPECT_TRUE(load(kSmall, {"pack_sequences=true", "max_sequence_length=512"}).pack_sequences);
+  const std::string unused = "`max_sequence_length` has no meaning";  // it may be the length of the packs
+  EXPECT_FALSE(contains(load(kSmall, {"pack_sequences=true", "max_sequence_length=512"}).notes, unused));
+  EXPECT_TRUE(contains(load(kSmall, {"pack_sequences=true", "max_sequence_length=512", "max_length=64"}).notes, unused));
   EXPECT_NE(mistakes(kSmall, {"truncation=true"}).find("`truncation: true` without `max_sequence_length`"), std::string::npos);
+}
+
+TEST(Validate, WhatIsWrittenFromHabitIsToldAsItShouldBe) {
+  EXPECT_NE(mistakes(kSmall, {"training_args.per_device_batch_size=2"}).find("did you mean `per_device_train_batch_size`?"),
+            std::string::npos);
+  EXPECT_NE(mistakes(kSmall, {"datasets=[text.jsonl]"}).find("write `- packed_path: text.jsonl`"), std::string::npos);
 }
 
 TEST(Validate, RunHasALength) {

@@ -71,6 +71,17 @@ class ProgressTest : public testing::Test {
   }
 };
 
+TEST_F(ProgressTest, WhatAnEarlierCallDidIsNoSpeed) {
+  const std::string text = printed(OutputMode::kNormal, [](Progress& progress) {
+    progress.count({.what = "rows", .done = 4000, .total = 4001});
+    usleep(50'000);
+    progress.count({.what = "rows", .done = 4001, .total = 4001});
+  });
+  EXPECT_NE(text.find("rows 4000/4001  99%  0:00"), std::string::npos) << text;
+  EXPECT_EQ(text.find("k/s"), std::string::npos) << text;
+  EXPECT_NE(text.find("/s  0:00"), std::string::npos) << text;
+}
+
 TEST_F(ProgressTest, AFileGetsTheFirstAndLastOfManyQuickSteps) {
   const std::string text = printed(OutputMode::kNormal, [](Progress& progress) {
     progress.header("train", {{"model", "tiny"}});

@@ -141,6 +141,10 @@ TEST_F(Cookbook, WhatIsMissingIsListed) {
   EXPECT_NE(rows.dump().find("base_model: /no/models/freeze"), std::string::npos) << rows;
   EXPECT_NE(rows.dump().find("datasets."), std::string::npos) << rows;
   EXPECT_NE(rows.value("tokenizer", "").find("not there"), std::string::npos) << rows;
+  // A configuration tells a model's size; running it takes more.
+  const std::string lacking = plan("single_clip/qwen_biomedclip/stage1_alignment").value("missing", "");
+  for (const char* part : {"weights of base_llm: Qwen/", "weights of modalities.0.clip_name: "})
+    EXPECT_NE(lacking.find(part), std::string::npos) << lacking;
 }
 
 }  // namespace

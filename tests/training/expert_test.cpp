@@ -174,6 +174,9 @@ TEST(Expert, TellsMistakes) {
   expect({"training_args.per_device_train_batch_size=1"}, {"several pairs"});
   expect({"held_out=0.99"}, {"too few pairs"});
   expect({"clip_name=" + (fs::path(TEST_DATA) / "case_qwen3_clip/cases/qwen3_clip/checkpoint").string()}, {"not a CLIP model"});
+  fs::create_directories(out / "open");
+  fs::copy_file(fs::path(TEST_DATA) / "vision/biomedclip/open_clip_config.json", out / "open/open_clip_config.json");
+  expect({"clip_name=" + (out / "open").string()}, {"train-expert takes CLIPs in the form of transformers'", "open_clip_config.json"});
   const fs::path broken = out / "clip";
   fs::copy(kRoot / "clip", broken);
   Json config = read_json(broken / "config.json");

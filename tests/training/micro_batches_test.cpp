@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "checkpoint/folder.h"
 #include "run_case.h"
 
@@ -94,6 +95,36 @@ TEST(MicroBatches, ADryRunCountsThePacksAndTheRunTakesThem) {
     EXPECT_LE(step.at("data_wait_s"), step.at("seconds"));
     EXPECT_LE(step.at("tokens"), 3 * 160);
   }
+}
+
+TEST(MicroBatches, SamplesThatCannotBeUsedAreToldBeforeTheRun) {
+  const TemporaryFolder folder;
+  const fs::path root = fs::path(TEST_DATA) / "case_two";
+  const Json planned = header_of(run_command({"env", "-C", root.string(), PROGRAM, "train", "--config", "cases/qwen3_clip/end2end.yaml",
+                                              "--json", "--dry-run", "pack_sequences=true", "max_length=40"},
+                                             {"CASE_ROOT=" + root.string(), "OUT=" + (folder / "out").string(), "MULTIMEDITRON_CACHE="}));
+  const std::string left_out = planned.value("left out", "");
+  EXPECT_NE(left_out.find(" longer than a pack, 0 without what a sample needs"), std::string::npos) << planned;
+  EXPECT_NE(left_out.find("cases/qwen3_clip/end2end.yaml"), std::string::npos) << planned;
+}
+
+TEST(MicroBatches, ASampleBeyondTheModelsPositionsIsToldOnce) {
+  const TemporaryFolder folder;
+  const fs::path root = fs::path(TEST_DATA) / "case_two", llm = folder.path() / "llm";
+  fs::copy(root / "llm/qwen3", llm);
+  Json config = read_json(llm / "config.json");
+  config["max_position_embeddings"] = 20;
+  write_file_atomic(llm / "config.json", config.dump());
+  // Neither this nor the checkpoint says how wide the model is: its config does.
+  const Result result =
+      run_command({"env", "-C", root.string(), PROGRAM, "train", "--config", "cases/qwen3_clip/alignment.yaml", "base_llm=" + llm.string(),
+                   "base_model=null", "token_size=0", "modalities.0.hidden_size=0", "training_args.max_steps=2"},
+                  {"CASE_ROOT=" + root.string(), "OUT=" + (folder / "out").string()});
+  ASSERT_EQ(result.code, 0) << result.err;
+  const std::string told = "and the language model was made for 20";
+  const size_t first = result.err.find(told);
+  EXPECT_NE(first, std::string::npos) << result.err;
+  EXPECT_EQ(result.err.find(told, first + 1), std::string::npos) << result.err;
 }
 
 TEST(MicroBatches, APackedRunGoesOnAsIfItHadNotStopped) {

@@ -1,5 +1,8 @@
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <cstring>
+
 #include "base/file.h"
 #include "checkpoint/folder.h"
 #include "run_case.h"
@@ -27,6 +30,11 @@ TEST(Mistakes, MissingModelFolder) {
   expect_mistake(train_case("case_qwen3_clip", "alignment", folder.path(), {"base_model=null", "base_llm=someone/missing-llm"}),
                  {"someone/missing-llm", "base_llm"});
   EXPECT_FALSE(fs::exists(folder.path() / "alignment")) << "an empty folder would look like a run to the next stage";
+  expect_mistake(train_case("case_qwen3_clip", "alignment", folder / "outer/inner", {"base_model=nowhere/checkpoint-3"}), {"nowhere"});
+  EXPECT_FALSE(fs::exists(folder / "outer"));
+  expect_mistake(train_case("case_qwen3_clip", "alignment", folder.path(),
+                            {"base_model=null", "base_llm=" + (fs::path(TEST_DATA) / "case_qwen3_clip/vision/clip").string()}),
+                 {"holds no language model", "name the folder of a language model"});
   // The mended recipe runs in the same folder: nothing was claimed.
   EXPECT_EQ(train_case("case_qwen3_clip", "alignment", folder.path(), {"training_args.max_steps=1"}).code, 0);
 }
@@ -53,6 +61,9 @@ TEST(Mistakes, AnAlignmentWithoutImages) {
                                            "\n");
   expect_mistake(train_case("case_qwen3_clip", "alignment", folder.path(), {"datasets.0.packed_path=" + (folder / "text.jsonl").string()}),
                  {"no sample of the first step has an image", "modalities"});
+  expect_mistake(train_case("case_qwen3_clip", "alignment", folder.path(),
+                            {"base_model=null", "attachment_token=<|other|>", "training_args.output_dir=" + (folder / "other").string()}),
+                 {"attachment tokens do not match", "`attachment_token`"});
 }
 
 TEST(Mistakes, TruncatedWeights) {
@@ -159,6 +170,17 @@ TEST(Mistakes, DivergedTraining) {
   const Result named = train_case("case_qwen3_clip", "end2end", folder / "micro",
                                   {"training_args.learning_rate=1e30", "training_args.max_grad_norm=0", "logging_level=micro"});
   expect_mistake(named, {"diverged", "; rows [", "inspect --index"});
+}
+
+TEST(Mistakes, AWeightThatIsNoNumber) {
+  const TemporaryFolder folder;
+  const fs::path checkpoint = copy_of("case_qwen3_clip", folder, "cases/qwen3_clip/checkpoint");
+  std::string bytes = content_of(checkpoint / "model.safetensors");
+  const float nan = std::nanf("");
+  std::memcpy(bytes.data() + bytes.size() - sizeof(nan), &nan, sizeof(nan));  // in the last norm
+  write_file_atomic(checkpoint / "model.safetensors", bytes);
+  expect_mistake(train_case("case_qwen3_clip", "end2end", folder.path(), {"base_model=" + checkpoint.string()}),
+                 {"diverged", "step 1 of", "NaN or infinity in the weights"});
 }
 
 /// A disk that is full while the second checkpoint is written: a limit on the size of files stands in for it.

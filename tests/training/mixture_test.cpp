@@ -214,6 +214,65 @@ TEST(MixtureCheckpoint, WhatItNamesByAPathThatIsGoneIsFoundWhereTheRecipeNamesIt
   for (const char* part : {"gone/ct", "expert_clip_names.0"}) EXPECT_NE(result.err.find(part), std::string::npos) << result.err;
 }
 
+/// What is named by a run's relative path is found by other programs too, and by this one where the configurations are taken out.
+TEST(MixtureCheckpoint, NamesTheFoldersThatWereTakenOfRuns) {
+  const TemporaryFolder folder;
+  const Mixture mixture{"pep", "weighted_average"};
+  Json entry = mixture_entry(mixture);
+  for (Json& expert : entry["expert_clip_names"]) {
+    const fs::path source = expert.get<std::string>();
+    write_checkpoint_folder(folder / source.filename().string(), 15, [&](const fs::path& target) { fs::copy(source, target); });
+    expert = source.filename().string();
+  }
+  fs::create_directories(folder / "gate");
+  fs::copy(mixture_data() / "gate", folder / "gate/best");
+  entry["gating_path"] = "gate";
+  const auto train_in = [&](const std::string& recipe, const std::vector<std::string>& more = {}) {
+    std::vector<std::string> command{"env",      "-C",   folder.path().string(),     PROGRAM, "train",
+                                     "--config", recipe, "training_args.max_steps=1"};
+    command.insert(command.end(), more.begin(), more.end());
+    return run_command(command);
+  };
+  write_mixture_recipe(folder / "recipe.yaml", entry, "", "out");
+  ASSERT_EQ(train_in("recipe.yaml").code, 0);
+  const fs::path checkpoint = folder / "out/checkpoint-1";
+  Json config = read_json(checkpoint / "config.json");
+  Json& modality = config["modalities"][0];
+  EXPECT_EQ(modality["expert_clip_names"][0], (folder / "ct/checkpoint-15").string());
+  EXPECT_EQ(modality["gating_path"], (folder / "gate/best").string());
+  EXPECT_EQ(modality["image_processor"], entry["image_processor"]);
+
+  // The recipe still names the runs: the same parts. Others are told, and not used.
+  write_mixture_recipe(folder / "second.yaml", entry, "out", "second");
+  Result result = train_in("second.yaml");
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(result.err.find("not used"), std::string::npos) << result.err;
+  entry["gating_path"] = "other/gate2";
+  entry["image_processor"] = "openai/clip";
+  entry["gate_classes"] = {"general", "xray", "mri", "ct"};
+  write_mixture_recipe(folder / "third.yaml", entry, "out", "third");
+  result = train_in("third.yaml", {"base_llm=nowhere/llama"});
+  EXPECT_EQ(result.code, 0) << result.err;
+  for (const char* part : {"base_llm (nowhere/llama; the checkpoint has ", "gating_path (other/gate2; the checkpoint has ",
+                           "image_processor (openai/clip; the checkpoint has ", "gate_classes here count, in place of the checkpoint's"})
+    EXPECT_NE(result.err.find(part), std::string::npos) << "no \"" << part << "\" in:\n" << result.err;
+
+  const Json single{{"model_type", "meditron_clip"}, {"clip_name", "ct"}, {"hidden_size", 45}};
+  write_mixture_recipe(folder / "single.yaml", single, "out", "single");
+  result = train_in("single.yaml");
+  EXPECT_NE(result.err.find("model_type (meditron_clip; the checkpoint has moe_meditron_clip_pep)"), std::string::npos) << result.err;
+  EXPECT_EQ(result.err.find("clip_name (ct"), std::string::npos) << "a mixture has none: " << result.err;
+
+  for (const char* key : {"expert_configs", "gating_config", "image_processor_config"}) modality.erase(key);
+  modality["expert_clip_names"][1] = (folder / "mri").string();
+  modality["gating_path"] = (folder / "gate").string();
+  fs::copy(checkpoint, folder / "bare");
+  fs::remove(folder / "bare/manifest.json");
+  std::ofstream(folder / "bare/config.json") << config.dump();
+  result = run({"generate", "--model", folder / "bare", "--image", kImage, "--max-new-tokens", "1", "Which organ?"});
+  EXPECT_EQ(result.code, 0) << result.err;
+}
+
 TEST(MixturePlan, CountsAFullSizedMixtureFromConfigurationsAlone) {
   const TemporaryFolder folder;
   Json entry = mixture_entry({"pep", "cross_attn"});
@@ -314,6 +373,46 @@ TEST(MixtureMistakes, WidthsGatesAndImagesThatDoNotFit) {
   entry = mixture_entry({"pep", "cross_attn"});
   entry["generalist_idx"] = 4;
   expect_mistake(entry, {"the generalist is none of the experts", "`generalist_idx: 4` of 4 experts"});
+}
+
+/// Of a damaged part its own folder is named, not the language model's.
+TEST(MixtureMistakes, AMissingTensorIsMissingInItsOwnFolder) {
+  const TemporaryFolder folder;
+  copy_parts(folder / "parts");
+  const Json entry = mixture_entry({"pep", "weighted_average"}, folder / "parts");
+  for (const auto& [part, tensor] : {std::pair("experts/ct", "pre_layrnorm.weight"), {"gate", "layer1.0.bn1.weight"}}) {
+    const fs::path file = folder / "parts" / part / "model.safetensors";
+    std::string bytes = content_of(file);
+    const size_t place = bytes.find(tensor);
+    ASSERT_NE(place, std::string::npos) << part;
+    bytes[place] = 'x';
+    std::ofstream(file) << bytes;
+    expect_mistake(entry, {"tensors are missing\n  where: " + (folder / "parts" / part).string() + "\n", tensor});
+    fs::copy_file(mixture_data() / part / "model.safetensors", file, fs::copy_options::overwrite_existing);
+  }
+}
+
+TEST(MixtureMistakes, ExpertsThatKnowOtherPixelsAreTold) {
+  const TemporaryFolder folder;
+  copy_parts(folder / "parts");
+  const fs::path recipe =
+      write_mixture_recipe(folder / "recipe.yaml", mixture_entry({"pep", "weighted_average"}, folder / "parts"), "", folder / "out");
+  const auto plan = [&] { return run({"train", "--config", recipe.string(), "--dry-run"}).err; };
+  EXPECT_EQ(plan().find("another mean or std"), std::string::npos) << plan();
+  const fs::path file = folder / "parts/experts/ct/preprocessor_config.json";
+  Json json = read_json(file);
+  json["image_mean"] = {0.5, 0.5, 0.5};
+  std::ofstream(file) << json.dump();
+  EXPECT_NE(plan().find("than the mixture's image processor: " + (folder / "parts/experts/ct").string() + "\n"), std::string::npos)
+      << plan();
+}
+
+TEST(MixtureMistakes, AGateThatIsNone) {
+  Json entry = mixture_entry({"pep", "weighted_average"});
+  entry["gating_path"] = (mixture_data() / "experts/ct").string();
+  expect_mistake(entry, {"this is not a gating network", "key model_type", "found: clip"});
+  entry["gating_path"] = (mixture_data() / "gate/model.safetensors").string();
+  expect_mistake(entry, {"a gate is a folder", "config.json"});
 }
 
 TEST(MixtureMistakes, ACheckpointThatLacksAnExpertNamesItsTensors) {

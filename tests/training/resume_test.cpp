@@ -156,6 +156,20 @@ TEST(Resume, ARunWithoutAStepLeftTellsNoLoss) {
 }
 
 /// A signal that comes while a run is made ready: the folder says so, where it is this run's.
+/// Gone on with in another folder, a run that is over leaves its checkpoint there too.
+TEST(Resume, ARunWithoutAStepLeftIsSavedInItsNewFolder) {
+  const TemporaryFolder folder;
+  std::vector<std::string> overrides{"training_args.max_steps=2", "training_args.save_strategy=steps"};
+  ASSERT_EQ(train_case("case_two", "end2end", folder / "first", overrides).code, 0);
+  const fs::path first = folder / "first/end2end";
+  overrides.insert(overrides.end(), {"base_model=" + first.string(), "resume_from_checkpoint=true"});
+  const Result result = train_case("case_two", "end2end", folder / "second", overrides);
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(list_checkpoints(folder / "second/end2end"), (std::vector<int64_t>{2}));
+  for (const char* file : {"model.safetensors", "training_state/optimizer.safetensors", "trainer_state.json"})
+    EXPECT_EQ(content_of(folder / "second/end2end/checkpoint-2" / file), content_of(first / "checkpoint-2" / file)) << file;
+}
+
 TEST(Resume, ASignalBeforeTheFirstStepLeavesNothingRunning) {
   const TemporaryFolder folder;
   const RunIdentity identity{folder / "run", "aa", "seed: 0\n"};

@@ -92,7 +92,7 @@ DecoderConfig read_decoder_config(const Json& json, const std::string& where) {
     if (const auto part = image_parts().find(model_type); part != image_parts().end()) {
       throw UserError("this folder holds no language model", {.where = where + ", key model_type",
                                                               .found = fmt::format("{}: {}", model_type, part->second),
-                                                              .fix = "name a checkpoint that was trained with it"});
+                                                              .fix = "name the folder of a language model, or a checkpoint of `train`"});
     }
     std::vector<std::string> names;
     for (const auto& [name, unused] : architectures()) names.push_back(name);

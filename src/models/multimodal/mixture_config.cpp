@@ -184,9 +184,19 @@ void read_parts(const ConfigReader& reader, const Json& json, const CheckpointCo
   if (reader.has("gating_config")) {
     config.gate = GateConfig::from_json(reader.object("gating_config"), shape, reader.where() + ", gating_config");
   } else {
-    const fs::path file =
-        best_gate(part(spec.gating_path, has_fallback ? context.fallback->gating_path : "", "gating_path")) / "config.json";
+    const fs::path file = part(spec.gating_path, has_fallback ? context.fallback->gating_path : "", "gating_path") / "config.json";
     config.gate = GateConfig::from_json(read_json(file), shape, file.string());
+  }
+}
+
+/// Whether the processor in an expert's folder, which the mixture does not use, makes other pixels of an image than `processor`.
+bool has_other_pixels(const fs::path& folder, const ImageProcessor& processor) {
+  if (!fs::exists(folder / "preprocessor_config.json")) return false;
+  try {
+    const ImageProcessor own = ImageProcessor::load(folder);
+    return own.image_mean != processor.image_mean || own.image_std != processor.image_std;
+  } catch (const UserError&) {
+    return false;  // one that cannot be read is of no use, and no harm
   }
 }
 
@@ -196,8 +206,9 @@ ModalityParts read_mixture(const ModalitySpec& spec, const fs::path& near, const
   ModalityParts parts{.config = {.spec = spec}, .weights = {}};
   ModalityConfig& config = parts.config;
   for (size_t e = 0; e < spec.expert_clip_names.size(); ++e) {
-    VisionFolder folder = read_vision_folder(
-        find_model_folder(spec.expert_clip_names[e], near, fmt::format("{}.expert_clip_names.{}", key, e)), needs_processor(spec, e));
+    const fs::path place = find_model_folder(spec.expert_clip_names[e], near, fmt::format("{}.expert_clip_names.{}", key, e));
+    config.names.expert_clip_names.push_back(lasting_name(spec.expert_clip_names[e], near, place));
+    VisionFolder folder = read_vision_folder(place, needs_processor(spec, e));
     if (e == 0) config.processor = std::move(folder.processor);
     // Of an expert's folder the vision tower alone, without its place in the whole model.
     const std::string prefix = folder.config.prefix + tower_name(folder.config.kind) + ".";
@@ -205,32 +216,51 @@ ModalityParts read_mixture(const ModalitySpec& spec, const fs::path& near, const
       const std::string ours = inner(name);
       return ours.starts_with(prefix) ? fmt::format("experts.{}.{}", e, ours.substr(prefix.size())) : "";
     };
-    parts.weights.push_back({.path = folder.weights.path, .rename = rename});
+    parts.weights.push_back({.path = folder.weights.path, .rename = rename, .part = fmt::format("experts.{}.", e)});
     config.experts.push_back(std::move(folder.config));
   }
   config.vision = config.experts.front();
-  if (!spec.image_processor.empty())
-    config.processor = ImageProcessor::load(find_model_folder(spec.image_processor, near, key + ".image_processor"));
+  if (!spec.image_processor.empty()) {
+    const fs::path place = find_model_folder(spec.image_processor, near, key + ".image_processor");
+    config.processor = ImageProcessor::load(place);
+    config.names.image_processor = lasting_name(spec.image_processor, near, place);
+  }
+  std::vector<std::string> others;
+  for (size_t e = 0; e < parts.weights.size(); ++e) {
+    if (has_other_pixels(parts.weights[e].path, config.processor)) others.push_back(spec.expert_clip_names[e]);
+  }
+  if (!others.empty()) {
+    warn(fmt::format("{}: experts with another mean or std in their own preprocessor_config.json than the mixture's image processor: {}",
+                     key, fmt::join(others, ", ")));
+  }
   const fs::path gate = find_gate_folder(spec.gating_path, near, key + ".gating_path");
   config.gate = GateConfig::from_folder(gate);
-  parts.weights.push_back({.path = gate, .rename = [](const std::string& name) {
-                             const std::string ours = gate_tensor_name(name);
-                             return ours.empty() ? ours : "gating_network." + ours;
-                           }});
+  config.names.gating_path = lasting_name(spec.gating_path, near, gate);
+  parts.weights.push_back({.path = gate,
+                           .rename =
+                               [](const std::string& name) {
+                                 const std::string ours = gate_tensor_name(name);
+                                 return ours.empty() ? ours : "gating_network." + ours;
+                               },
+                           .part = "gating_network."});
   return parts;
 }
 
 void read_mixture_config(const ConfigReader& reader, const Json& json, const CheckpointContext& context, ModalityConfig& config) {
   read_spec(reader, json, config.spec);
+  config.names = {.clip_name = "",
+                  .image_processor = config.spec.image_processor,
+                  .gating_path = config.spec.gating_path,
+                  .expert_clip_names = config.spec.expert_clip_names};
   read_parts(reader, json, context, config);
 }
 
 Json write_mixture_keys(const ModalityConfig& config) {
   const ModalitySpec& spec = config.spec;
   Json json;
-  json["expert_clip_names"] = spec.expert_clip_names;
-  json["image_processor"] = spec.image_processor;
-  json["gating_path"] = spec.gating_path;
+  json["expert_clip_names"] = config.names.expert_clip_names;
+  json["image_processor"] = config.names.image_processor;
+  json["gating_path"] = config.names.gating_path;
   json["fusion_method"] = spec.fusion_method;
   json["top_k_experts"] = spec.top_k_experts;
   json["generalist_idx"] = spec.generalist_idx;
@@ -245,6 +275,8 @@ Json write_mixture_keys(const ModalityConfig& config) {
   if (!names.empty() && std::set(names.begin(), names.end()).size() == names.size()) {
     // As they were matched: whoever reads this needs no rule, and no warning.
     for (const int64_t c : config.class_of) json["gate_classes"].push_back(names[static_cast<size_t>(c)]);
+  } else if (!names.empty()) {
+    json["expert_clip_names"] = spec.expert_clip_names;  // they are matched by their names
   }
   return json;
 }

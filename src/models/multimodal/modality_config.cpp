@@ -26,7 +26,7 @@ void check_supported(const ModalitySpec& spec, const std::string& where) {
   }
   if (spec.use_2d_position_ids) {
     throw UserError("two-dimensional position ids cannot be run by this version",
-                    {.where = where + ", key use_2d_position_ids", .found = "true"});
+                    {.where = where + ", key use_2d_position_ids", .found = "true", .fix = "use false"});
   }
 }
 
@@ -55,7 +55,7 @@ fs::path find_part(const std::string& name, const fs::path& folder, const std::s
                    const std::string& key) {
   std::optional<fs::path> found = find_in_hub(name, folder, HubKind::kModel);
   if (!found && !fallback.empty()) found = find_in_hub(fallback, fallback_folder, HubKind::kModel);
-  return found ? *found : resolve_hub_path(name, folder, HubKind::kModel, key);
+  return model_in(found ? *found : resolve_hub_path(name, folder, HubKind::kModel, key));
 }
 
 int64_t ModalityConfig::num_fused() const {
@@ -76,7 +76,8 @@ ModalityParts read_modality_parts(const ModalitySpec& spec, const fs::path& near
     return ours.empty() ? ours : "feature_extractor." + ours;
   };
   ModalityParts parts{.config = {.spec = spec, .vision = std::move(folder.config), .processor = std::move(folder.processor)},
-                      .weights = {{.path = folder.weights.path, .rename = rename}}};
+                      .weights = {{.path = folder.weights.path, .rename = rename, .part = "feature_extractor."}}};
+  parts.config.names.clip_name = lasting_name(spec.clip_name, near, parts.weights.front().path);
   take_image_size(parts.config, key);
   return parts;
 }
@@ -86,7 +87,7 @@ ModalityConfig read_modality_config(const Json& json, const std::string& where, 
   ModalityConfig config;
   config.spec.model_type = reader.string("model_type", "");
   config.spec.modality_type = reader.string("modality_type", "image");
-  config.spec.clip_name = reader.string("clip_name", "");
+  config.spec.clip_name = config.names.clip_name = reader.string("clip_name", "");
   config.spec.hidden_size = reader.integer("hidden_size");
   config.spec.projection_type = reader.string("projection_type", "mlp");
   config.spec.use_2d_position_ids = reader.boolean("use_2d_position_ids", false);
@@ -121,7 +122,7 @@ Json write_modality_config(const ModalityConfig& config) {
             {"use_2d_position_ids", spec.use_2d_position_ids},
             {"image_processor_config", config.processor.config}};
   if (!spec.is_mixture()) {
-    json["clip_name"] = spec.clip_name;
+    json["clip_name"] = config.names.clip_name;
     json["clip_config"] = config.vision.json;
     if (spec.model_type == "meditron_biomedclip") json["trust_remote_code"] = spec.trust_remote_code;
     if (spec.image_size != 0) json["image_size"] = spec.image_size;

@@ -14,9 +14,16 @@
 
 namespace multimeditron {
 
+/// Where the parts of a modality lie, as config.json tells other programs: folders absolute, hub ids as they are.
+struct PartNames {
+  std::string clip_name, image_processor, gating_path;
+  std::vector<std::string> expert_clip_names;
+};
+
 /// What a modality is made of: the recipe's entry (or the checkpoint's), the configuration of its encoder, its image processor.
 struct ModalityConfig {
   ModalitySpec spec;
+  PartNames names;
   VisionConfig vision;  ///< of a mixture: its first expert's
   ImageProcessor processor;
   // Of a mixture:

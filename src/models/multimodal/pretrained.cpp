@@ -33,7 +33,7 @@ std::string modality_prefix(size_t k) {
 }
 
 WeightFile language_model_weights(const fs::path& folder) {
-  return {.path = folder, .rename = [](const std::string& name) { return "model." + name; }};
+  return {.path = folder, .rename = [](const std::string& name) { return "model." + name; }, .part = "model."};
 }
 
 /// In a checkpoint of the original's, an open_clip model may stand inside a wrapper, whose name is in front of all of its tensors.
@@ -74,7 +74,7 @@ void copy_rows(Parameter& parameter, const at::Tensor& source, double initialize
 /// `resize_vocabulary`: embedding and head may have other rows than the file's. `draw_projector`: projectors, which no file has, are drawn.
 void copy_weights(MultimodalModel& model, const TensorSources& sources, const fs::path& folder, bool resize_vocabulary, bool draw_projector,
                   uint64_t seed) {
-  std::vector<std::string> missing;
+  std::map<fs::path, std::vector<std::string>> missing;  // by the folder that ought to hold them
   std::vector<UserError> errors;
   for (Parameter* parameter : model.parameters()) {
     const TensorSources::Found* found = sources.find(parameter->name);
@@ -83,7 +83,8 @@ void copy_weights(MultimodalModel& model, const TensorSources& sources, const fs
       continue;
     }
     if (found == nullptr) {
-      if (!(draw_projector && component_of(parameter->name) == "projector")) missing.push_back(parameter->name);
+      if (!(draw_projector && component_of(parameter->name) == "projector"))
+        missing[sources.home_of(parameter->name)].push_back(parameter->name);
       continue;
     }
     const bool table = resize_vocabulary && (parameter->name == kEmbedding || parameter->name == kHead);
@@ -100,11 +101,11 @@ void copy_weights(MultimodalModel& model, const TensorSources& sources, const fs
       parameter->data.copy_(to_tensor(*found->view));
     }
   }
-  if (!missing.empty()) {
-    const size_t shown = std::min<size_t>(missing.size(), 5);
-    std::string names = fmt::format("{}", fmt::join(missing.begin(), missing.begin() + static_cast<std::ptrdiff_t>(shown), ", "));
-    if (missing.size() > shown) names += fmt::format(" and {} more", missing.size() - shown);
-    errors.insert(errors.begin(), UserError("tensors are missing", {.where = folder.string(),
+  for (const auto& [home, lacking] : missing) {
+    const size_t shown = std::min<size_t>(lacking.size(), 5);
+    std::string names = fmt::format("{}", fmt::join(lacking.begin(), lacking.begin() + static_cast<std::ptrdiff_t>(shown), ", "));
+    if (lacking.size() > shown) names += fmt::format(" and {} more", lacking.size() - shown);
+    errors.insert(errors.begin(), UserError("tensors are missing", {.where = home.string(),
                                                                     .found = "no " + names,
                                                                     .fix = "check that config.json and the weights belong together"}));
   }
@@ -215,7 +216,7 @@ Pretrained load_from_parts(const Recipe& recipe, at::ScalarType dtype, LoadFor p
   }
   config.llm = read_decoder_config(json, (folder / "config.json").string());
   check_token_size(recipe, config.llm, folder.string());
-  config.llm_path = recipe.base_llm;
+  config.llm_path = lasting_name(recipe.base_llm, near, folder);
   config.tokenizer_type = recipe.tokenizer_type;
   config.truncation = recipe.truncation;
   config.max_sequence_length = recipe.max_sequence_length;
@@ -227,7 +228,9 @@ Pretrained load_from_parts(const Recipe& recipe, at::ScalarType dtype, LoadFor p
   std::vector<std::vector<WeightFile>> encoder_weights;
   for (size_t k = 0; k < recipe.modalities.size(); ++k) {
     const std::string key = fmt::format("modalities.{}", k);
-    ModalityParts parts = read_modality_parts(recipe.modalities[k], near, key);
+    ModalitySpec spec = recipe.modalities[k];
+    if (spec.hidden_size == 0) spec.hidden_size = config.llm.hidden_size;
+    ModalityParts parts = read_modality_parts(spec, near, key);
     settle_modality(parts.config, config.llm.hidden_size, fmt::format("{}, {}", recipe.file.string(), key));
     config.modalities.push_back(std::move(parts.config));
     encoder_weights.push_back(std::move(parts.weights));
@@ -251,15 +254,28 @@ Pretrained load_from_parts(const Recipe& recipe, at::ScalarType dtype, LoadFor p
                 static_cast<uint64_t>(recipe.seed), trained_mode(recipe, purpose));
 }
 
-std::string last_components(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + fs::path(name).filename().string();
-  return text;
+/// The same model may be named by another path: its last component tells, that of a run where its checkpoint is named.
+bool are_same_part(const std::string& a, const std::string& b) {
+  const auto components = [](fs::path path) {
+    if (!path.has_filename()) path = path.parent_path();  // a slash at the end
+    const std::string last = path.filename().string();
+    const bool is_in_run = last.starts_with("checkpoint-") || last == "best";
+    return std::pair(last, is_in_run ? path.parent_path().filename().string() : last);
+  };
+  const auto [a_last, a_run] = components(a);
+  const auto [b_last, b_run] = components(b);
+  return a_run == b_run && (a_last == b_last || a_last == a_run || b_last == b_run);
 }
 
-/// The recipe's modalities where a checkpoint decides: a difference is worth a warning, our own keys count.
+bool are_same_parts(const std::vector<std::string>& a, const std::vector<std::string>& b) {
+  return std::ranges::equal(a, b, are_same_part);
+}
+
+/// The recipe's models where a checkpoint decides: a difference is worth a warning, our own keys count.
 void compare_with_recipe(ModelConfig& config, const Recipe& recipe) {
   std::vector<std::string> keys;
+  if (!recipe.base_llm.empty() && !config.llm_path.empty() && !are_same_part(config.llm_path, recipe.base_llm))
+    keys.push_back(fmt::format("base_llm ({}; the checkpoint has {})", recipe.base_llm, config.llm_path));
   if (config.modalities.size() != recipe.modalities.size()) {
     if (!recipe.modalities.empty())
       keys.push_back(fmt::format("modalities ({} entries, the checkpoint has {})", recipe.modalities.size(), config.modalities.size()));
@@ -271,14 +287,20 @@ void compare_with_recipe(ModelConfig& config, const Recipe& recipe) {
         if (a != b) keys.push_back(fmt::format("modalities.{}.{} ({}; the checkpoint has {})", k, key, b, a));
       };
       compare("model_type", theirs.model_type, ours.model_type);
-      // The same encoder may be named by another path: its last component tells.
-      if (fs::path(theirs.clip_name).filename() != fs::path(ours.clip_name).filename())
-        compare("clip_name", theirs.clip_name, ours.clip_name);
-      compare("hidden_size", theirs.hidden_size, ours.hidden_size);
+      const auto compare_part = [&](const char* key, const std::string& a, const std::string& b) {
+        if (!are_same_part(a, b)) compare(key, a, b);
+      };
+      if (!theirs.is_mixture() && !ours.is_mixture()) compare_part("clip_name", theirs.clip_name, ours.clip_name);
+      if (ours.hidden_size != 0) compare("hidden_size", theirs.hidden_size, ours.hidden_size);
       compare("projection_type", theirs.projection_type, ours.projection_type);
       if (ours.image_size != 0) compare("image_size", config.modalities[k].vision.image_size, ours.image_size);
       if (!theirs.is_mixture() || theirs.model_type != ours.model_type) continue;
-      compare("expert_clip_names", last_components(theirs.expert_clip_names), last_components(ours.expert_clip_names));
+      if (!are_same_parts(theirs.expert_clip_names, ours.expert_clip_names)) {
+        compare("expert_clip_names", fmt::format("{}", fmt::join(theirs.expert_clip_names, ", ")),
+                fmt::format("{}", fmt::join(ours.expert_clip_names, ", ")));
+      }
+      compare_part("gating_path", theirs.gating_path, ours.gating_path);
+      if (!ours.image_processor.empty()) compare_part("image_processor", theirs.image_processor, ours.image_processor);
       compare("fusion_method", theirs.fusion_method, ours.fusion_method);
       compare("top_k_experts", theirs.top_k_experts, ours.top_k_experts);
       compare("generalist_idx", theirs.generalist_idx, ours.generalist_idx);
@@ -286,7 +308,12 @@ void compare_with_recipe(ModelConfig& config, const Recipe& recipe) {
       if (ours.cross_attn_dropout) theirs.cross_attn_dropout = ours.cross_attn_dropout;
       if (ours.fusion_behaviour) theirs.fusion_behaviour = ours.fusion_behaviour;
       if (ours.experts) theirs.experts = ours.experts;
-      if (!ours.gate_classes.empty()) theirs.gate_classes = ours.gate_classes;
+      if (ours.gate_classes.empty()) continue;
+      if (!theirs.gate_classes.empty() && !are_same_parts(theirs.gate_classes, ours.gate_classes)) {
+        warn(fmt::format("{}: gate_classes here count, in place of the checkpoint's ({})", recipe.file.string(),
+                         fmt::join(theirs.gate_classes, ", ")));
+      }
+      theirs.gate_classes = ours.gate_classes;
     }
   }
   if (!keys.empty()) {

@@ -11,6 +11,7 @@ namespace multimeditron {
 
 void TensorSources::add(const WeightFile& file, const std::string& prefix) {
   readers_.push_back(std::make_unique<WeightsReader>(file.path));
+  homes_[prefix + file.part] = file.path;
   std::map<std::string, std::map<std::string, Found>> parts;  // by the whole's name, then by "1/3"
   for (const auto& [name, view] : readers_.back()->tensors()) {
     const std::string ours = file.rename(name);
@@ -52,6 +53,14 @@ void TensorSources::join(const std::string& name, const std::map<std::string, Fo
   }
   joined_.push_back(std::make_unique<TensorView>(std::move(whole)));
   found_.insert_or_assign(name, Found{joined_.back().get(), first.file, first.name});
+}
+
+const std::filesystem::path& TensorSources::home_of(const std::string& name) const {
+  const std::filesystem::path* home = &homes_.begin()->second;
+  for (const auto& [prefix, path] : homes_) {
+    if (name.starts_with(prefix)) home = &path;  // a longer prefix of `name` comes later
+  }
+  return *home;
 }
 
 const TensorSources::Found* TensorSources::find(const std::string& name) const {

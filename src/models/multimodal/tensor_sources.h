@@ -24,6 +24,8 @@ class TensorSources {
   };
   const Found* find(const std::string& name) const;
   const std::map<std::string, Found>& all() const { return found_; }
+  /// The file or folder that ought to hold the tensor `name`.
+  const std::filesystem::path& home_of(const std::string& name) const;
 
  private:
   void join(const std::string& name, const std::map<std::string, Found>& parts);
@@ -32,6 +34,7 @@ class TensorSources {
   std::vector<std::unique_ptr<TensorView>> joined_;
   std::vector<std::unique_ptr<std::byte[]>> joined_bytes_;
   std::map<std::string, Found> found_;
+  std::map<std::string, std::filesystem::path> homes_;  // by what the names begin with
 };
 
 }  // namespace multimeditron

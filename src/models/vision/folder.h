@@ -14,6 +14,7 @@ struct WeightFile {
   std::filesystem::path path;  ///< a file or a folder, as WeightsReader takes it
   /// The file's name of a tensor -> ours; empty: left out. "NAME@1/3" is the second of three tensors that make up the rows of NAME.
   std::function<std::string(const std::string&)> rename;
+  std::string part = {};  ///< what our names of its tensors begin with ("experts.0."): a tensor that is missing is missing here
 };
 
 /// An encoder's folder as it comes from the hub: transformers' CLIP, open_clip's with a ViT of timm's (open_clip_config.json), a wrapper of

@@ -111,6 +111,12 @@ std::vector<std::string> labels(const Json& json, const std::string& where) {
   return names;
 }
 
+void require_gate(const Json& json, const std::string& where) {
+  if (is_transformers(json)) return;
+  if (const std::string type = ConfigReader(json, where).string("model_type", "gating_network"); type != "gating_network")
+    throw UserError("this is not a gating network", {.where = where + ", key model_type", .found = type, .fix = kFix});
+}
+
 }  // namespace
 
 GateConfig GateConfig::from_json(const Json& json, const ResNetShape& resnet, const std::string& where) {
@@ -124,9 +130,7 @@ GateConfig GateConfig::from_json(const Json& json, const ResNetShape& resnet, co
     config.num_classes = id2label.empty() ? 2 : static_cast<int64_t>(id2label.size());  // transformers' default
     return config;
   }
-  if (const std::string type = reader.string("model_type", "gating_network"); type != "gating_network") {
-    throw UserError("this is not a gating network", {.where = where + ", key model_type", .found = type, .fix = kFix});
-  }
+  require_gate(json, where);
   config.num_classes = reader.has("num_classes") ? reader.integer("num_classes") : reader.integer("num_labels");
   config.top_k = reader.integer("top_k", 1);
   config.image_processor = reader.string("image_processor_path", "");
@@ -149,8 +153,15 @@ GateConfig GateConfig::from_json(const Json& json, const ResNetShape& resnet, co
 }
 
 GateConfig GateConfig::from_folder(const fs::path& folder) {
+  if (fs::is_regular_file(folder)) {
+    throw UserError("a gate is a folder", {.where = folder.string(),
+                                           .found = "a file",
+                                           .fix = "name a folder with the weights and a config.json, such as a run of train-gate"});
+  }
   const fs::path file = folder / "config.json";
-  return from_json(read_json(file), backbone_shape(folder), file.string());
+  const Json json = read_json(file);
+  require_gate(json, file.string());
+  return from_json(json, backbone_shape(folder), file.string());
 }
 
 ResNetShape backbone_shape(const fs::path& folder) {
