@@ -286,14 +286,14 @@ std::unique_ptr<Dataset> open_datasets(std::span<const DatasetSpec> specs, const
   for (size_t i = 0; i < specs.size(); ++i) {
     const DatasetSpec& spec = specs[i];
     const std::string key = of == "datasets" || specs.size() > 1 ? fmt::format("{}.{}", of, i) : of;
-    const bool is_map = key.starts_with("datasets.") && std::isdigit(static_cast<unsigned char>(key.back())) != 0;
     if (spec.weight && *spec.weight != 1.0 && !seed) {
       throw UserError("weights of data sets are not supported here",
                       {.where = fmt::format("{}, key {}.weight", recipe_file.string(), key),
                        .found = fmt::format("{}", *spec.weight),
                        .fix = "leave `weight` out; to repeat a data set, list it again; to take less of it, set `max_samples`"});
     }
-    std::unique_ptr<Dataset> dataset = open_dataset(find_dataset(spec.packed_path, recipe_folder, is_map ? key + ".packed_path" : key));
+    std::unique_ptr<Dataset> dataset =
+        open_dataset(find_dataset(spec.packed_path, recipe_folder, key + (key.starts_with("datasets.") ? ".packed_path" : "")));
     if (spec.max_samples && *spec.max_samples < dataset->size()) dataset = first_rows(std::move(dataset), *spec.max_samples);
     parts.push_back(std::move(dataset));
     weights.push_back(spec.weight.value_or(1.0));

@@ -14,6 +14,7 @@
 #include "data/image_loader.h"
 #include "data/loader.h"
 #include "data/parallel.h"
+#include "data/preprocess_record.h"
 #include "data/sampler.h"
 #include "image/image.h"
 
@@ -60,67 +61,13 @@ Json settings_of(const Dataset& dataset, const PreprocessOptions& options) {
           {"shard_id", options.shard_id}};
 }
 
-struct Shard {
-  ShardWriter::Written written;
-  int64_t images = 0;
-};
-
-/// How far the work has come: rows before `next` are in the shards, or bad.
-struct Position {
-  RowColumns columns;
-  std::vector<Shard> shards;
-  int64_t next = 0;
-  Quarantine::Position quarantine;
-};
-
-Json to_json(const Position& position, const std::vector<std::string>& names) {
-  Json shards = Json::array();
-  for (size_t i = 0; i < position.shards.size(); ++i) {
-    const Shard& shard = position.shards[i];
-    shards.push_back({{"file", names[i]},
-                      {"rows", shard.written.rows},
-                      {"images", shard.images},
-                      {"bytes", shard.written.bytes},
-                      {"sha256", shard.written.sha256}});
-  }
-  return {{"columns", {{"text", position.columns.text}, {"conversations", position.columns.conversations}}},
-          {"next", position.next},
-          {"bad", position.quarantine.bad},
-          {"quarantine_bytes", position.quarantine.bytes},
-          {"shards", shards}};
-}
-
-Position position_of(const Json& json) {
-  Position position;
-  position.columns = {json.at("columns").at("text").get<bool>(), json.at("columns").at("conversations").get<bool>()};
-  position.next = json.at("next").get<int64_t>();
-  position.quarantine = {.seen = position.next, .bad = json.at("bad").get<int64_t>(), .bytes = json.at("quarantine_bytes").get<int64_t>()};
-  for (const Json& shard : json.at("shards")) {
-    position.shards.push_back({{.rows = shard.at("rows").get<int64_t>(),
-                                .bytes = shard.at("bytes").get<int64_t>(),
-                                .sha256 = shard.at("sha256").get<std::string>()},
-                               shard.at("images").get<int64_t>()});
-  }
-  return position;
-}
-
-/// The work or the output that a manifest describes.
-Position position_of(const Json& manifest, const fs::path& file) {
-  try {
-    return position_of(manifest);
-  } catch (const Json::exception&) {
-    throw UserError("the record of the work cannot be read",
-                    {.where = file.string(), .found = "not what preprocess writes", .fix = "set it aside with --fresh"});
-  }
-}
-
 /// What a kill leaves of a file that was to appear whole.
 bool is_temporary(const std::string& name) {
   const auto begins = [&](const char* file) { return name.starts_with(std::string(file) + ".tmp-"); };
   return begins(kManifest) || begins("state.json") || begins("dataset_info.json");
 }
 
-bool is_whole(const fs::path& file, const Shard& shard) {
+bool is_whole(const fs::path& file, const PreprocessRecord::Shard& shard) {
   std::error_code code;
   const auto size = fs::file_size(file, code);
   return !code && static_cast<int64_t>(size) == shard.written.bytes && sha256_of_file(file) == shard.written.sha256;
@@ -193,7 +140,7 @@ class Preprocessor {
   PreprocessResult result() const {
     PreprocessResult result{
         .bad = position_.quarantine.bad, .shards = static_cast<int64_t>(position_.shards.size()), .kept_shards = kept_shards_};
-    for (const Shard& shard : position_.shards) {
+    for (const PreprocessRecord::Shard& shard : position_.shards) {
       result.rows += shard.written.rows;
       result.images += shard.images;
       result.bytes += shard.written.bytes;
@@ -231,7 +178,7 @@ class Preprocessor {
     }
     const Json manifest = read_json(final_manifest());
     require_same(manifest, final_manifest());
-    position_ = position_of(manifest, final_manifest());
+    position_ = read_record(manifest, final_manifest());
     const fs::path folder = is_single_file(options_) ? options_.output.parent_path() : options_.output;
     const std::vector<std::string> names = shard_names(position_.shards.size());
     for_each_parallel(static_cast<int64_t>(names.size()), options_.workers, [&](int64_t i) {
@@ -307,7 +254,7 @@ class Preprocessor {
   void restore() {
     if (!fs::exists(work_ / kManifest)) return quarantine_.restore({});
     const Json manifest = read_json(work_ / kManifest);
-    Position position = position_of(manifest, work_ / kManifest);
+    PreprocessRecord position = read_record(manifest, work_ / kManifest);
     if (position.shards.empty()) {
       remove_beginning();
       return quarantine_.restore({});
@@ -502,7 +449,7 @@ class Preprocessor {
   Json settings_;
   std::vector<int64_t> rows_;
   Quarantine quarantine_;
-  Position position_;
+  PreprocessRecord position_;
   int64_t kept_shards_ = 0;
   std::unique_ptr<ShardWriter> writer_;  // only the thread that writes touches these three
   int64_t bytes_in_shard_ = 0, images_in_shard_ = 0;

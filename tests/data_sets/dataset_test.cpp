@@ -190,7 +190,6 @@ TEST(Dataset, AJsonFileIsRefusedWhereNoneOfItsFirstRowsCanBeRead) {
   EXPECT_NE(complaint([&] { open_dataset(folder / "none.jsonl"); }).find("none.jsonl, line 1"), std::string::npos);
 }
 
-// Prefixes and damaged bytes of a file end in rows or in a UserError that names the file, never in anything worse.
 TEST(Dataset, Utf16IsNamed) {
   const fs::path folder = scratch("utf16");
   for (const char* name : {"rows.jsonl", "rows.csv"}) {
@@ -205,6 +204,7 @@ TEST(Dataset, Utf16IsNamed) {
   }
 }
 
+// Prefixes and damaged bytes of a file end in rows or in a UserError that names the file, never in anything worse.
 TEST(Dataset, CutAndDamagedFilesAreErrorsThatNameTheFile) {
   const fs::path folder = scratch("damage");
   const auto read_all = [&](const fs::path& file, const std::string& content) {
